@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The public handle: the local engine behind include/procledger/procledger.h. Owns one writer, one resolve
+ * and what they stand on; adds nothing to the protocol but the caller's point of view: paths, descriptors,
+ * waiting.
+ *
+ * A ledger that this user cannot write is still served from: then nothing that is learned is kept.
+ */
+#include "ledger/resolve.h"
+
+#include "src/base/cleanup.h"
+#include "src/base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define OWN_FILES_MAX 8
+#define IN_FLIGHT_MAX 64 /* files that one call holds open: far below the usual limit of 1,024 descriptors   \
+                          */
+#define SWEEP_NS (INT64_C(10) * PL_NS_PER_S)
+
+struct pl_ledger {
+    pl_writer *writer; /* NULL: the ledger is served from, not written */
+    pl_resolve *resolve;
+    const pl_clock *clock;
+    uint64_t mnt_ns;
+    pthread_mutex_t sweep_lock;
+    int64_t swept_ns; /* guarded by sweep_lock */
+};
+
+/* Waits for the answers of one call. */
+typedef struct gathering {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    size_t open;
+} gathering;
+
+typedef struct slot {
+    gathering *gathering;
+    pl_checksum *out;
+    int *code;
+} slot;
+
+static void fill(const pl_answer *answer, pl_checksum *out)
+{
+    size_t struct_size = out->struct_size;
+
+    *out = (pl_checksum){.struct_size = struct_size,
+                         .source = answer->source,
+                         .assurance = answer->assurance,
+                         .identity = answer->identity};
+    memcpy(out->digests, answer->digests.digests, sizeof(out->digests));
+}
+
+static void slot_done(void *context, const pl_answer *answer)
+{
+    slot *s = context;
+
+    fill(answer, s->out);
+    *s->code = answer->outcome;
+    pthread_mutex_lock(&s->gathering->lock);
+    s->gathering->open--;
+    pthread_cond_signal(&s->gathering->changed);
+    pthread_mutex_unlock(&s->gathering->lock);
+}
+
+static void gathering_wait(gathering *g, size_t most)
+{
+    pthread_mutex_lock(&g->lock);
+    while (g->open > most)
+        pthread_cond_wait(&g->changed, &g->lock);
+    pthread_mutex_unlock(&g->lock);
+}
+
+static int outcome_of_errno(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == ESRCH ? PL_VANISHED : PL_UNREADABLE;
+}
+
+/* The name under which the kernel knows a descriptor; NULL: it has none. */
+static char *name_of_fd(int fd)
+{
+    char link[64];
+    char name[PATH_MAX];
+
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, name, sizeof(name) - 1);
+    if (n <= 0 || name[0] != '/')
+        return NULL;
+    name[n] = '\0';
+    return strdup(name);
+}
+
+/* The sweep of a handle that has no event loop: done by whoever comes by when it is due. */
+static void maintain(pl_ledger *ledger)
+{
+    int64_t now = pl_clock_boottime_ns(ledger->clock);
+
+    pthread_mutex_lock(&ledger->sweep_lock);
+    bool due = now - ledger->swept_ns >= SWEEP_NS;
+    if (due)
+        ledger->swept_ns = now;
+    pthread_mutex_unlock(&ledger->sweep_lock);
+    if (!due)
+        return;
+    pl_resolve_sweep(ledger->resolve);
+    pl_resolve_flush_seen(ledger->resolve);
+}
+
+/* Answers at once (returns true, *code and *out set) or leaves a pinned descriptor in *fd to be read. */
+static bool answer_or_pin(pl_ledger *ledger, const char *path, uint32_t flags, const pl_identity *own,
+                          size_t own_count, pl_checksum *out, int *code, int *fd)
+{
+    pl_place place = {
+        .path = path[0] == '/' ? path : NULL, .mnt_ns = ledger->mnt_ns, .detected_by = PL_DETECTED_REQUEST};
+    pl_identity identity;
+    pl_answer answer;
+    bool follow = !(flags & PL_NOFOLLOW);
+    int error = pl_identity_of_path(AT_FDCWD, path, follow, &identity);
+
+    *code = error ? outcome_of_errno(error) : S_ISREG(identity.mode) ? PL_OK : PL_NOT_REGULAR;
+    answer = (pl_answer){.error = error};
+    if (!error)
+        answer.identity = identity;
+    if (*code != PL_OK) {
+        fill(&answer, out);
+        return true;
+    }
+    if (pl_resolve_recall(ledger->resolve, &identity, &place, &answer)) {
+        fill(&answer, out);
+        return true;
+    }
+    if (flags & PL_NOREAD) {
+        *code = PL_PENDING;
+        fill(&answer, out);
+        return true;
+    }
+    *fd = pl_pin_open(AT_FDCWD, path, follow, own, own_count, code, &error);
+    if (*fd < 0)
+        fill(&answer, out);
+    return *fd < 0;
+}
+
+int pl_checksum_paths(pl_ledger *ledger, const char *const *paths, size_t n, uint32_t flags, pl_checksum *out,
+                      int *codes)
+{
+    gathering g = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    pl_identity own[OWN_FILES_MAX];
+
+    if (!ledger || (n && (!paths || !out || !codes)))
+        return pl_error_set(PL_ERR_INVALID, "pl_checksum_paths: a required argument is NULL");
+    for (size_t i = 0; i < n; i++)
+        if (!paths[i] || out[i].struct_size != sizeof(pl_checksum))
+            return pl_error_set(PL_ERR_INVALID,
+                                "pl_checksum_paths: entry %zu has no path or an unknown struct_size", i);
+    pl_auto_free slot *slots = calloc(n ? n : 1, sizeof(*slots));
+    if (!slots)
+        return pl_error_nomem();
+    maintain(ledger);
+    size_t own_count = pl_resolve_forbidden(ledger->resolve, own, OWN_FILES_MAX);
+    int result = 0;
+    for (size_t i = 0; i < n && result == 0; i++) {
+        int fd = -1;
+        if (answer_or_pin(ledger, paths[i], flags, own, own_count, &out[i], &codes[i], &fd))
+            continue;
+        pl_auto_free char *name = name_of_fd(fd);
+        pl_place place = {.path = name, .mnt_ns = ledger->mnt_ns, .detected_by = PL_DETECTED_REQUEST};
+        slots[i] = (slot){.gathering = &g, .out = &out[i], .code = &codes[i]};
+        gathering_wait(&g, IN_FLIGHT_MAX - 1);
+        pthread_mutex_lock(&g.lock);
+        g.open++;
+        pthread_mutex_unlock(&g.lock);
+        while ((result = pl_resolve_submit(ledger->resolve, fd, &place, true, slot_done, &slots[i])) ==
+               PL_ERR_QUEUE_FULL)
+            pl_resolve_drain(ledger->resolve); /* other threads filled it: the caller waits anyway */
+        if (result < 0) {
+            (void)close(fd);
+            pthread_mutex_lock(&g.lock);
+            g.open--;
+            pthread_mutex_unlock(&g.lock);
+        }
+    }
+    gathering_wait(&g, 0);
+    return result;
+}
+
+int pl_checksum_path(pl_ledger *ledger, const char *path, uint32_t flags, pl_checksum *out)
+{
+    pl_checksum sum;
+    int code = 0;
+
+    if (!out || out->struct_size != sizeof(*out))
+        return pl_error_set(PL_ERR_INVALID, "pl_checksum_path: out is NULL or has an unknown struct_size");
+    sum.struct_size = sizeof(sum);
+    int r = pl_checksum_paths(ledger, &path, 1, flags, &sum, &code);
+    if (r < 0)
+        return r;
+    *out = sum;
+    return code;
+}
+
+int pl_checksum_fd(pl_ledger *ledger, int fd, uint32_t flags, pl_checksum *out)
+{
+    gathering g = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .open = 1};
+    pl_checksum sum = {.struct_size = sizeof(sum)};
+    pl_identity own[OWN_FILES_MAX], identity;
+    int code = 0;
+    slot s = {.gathering = &g, .out = &sum, .code = &code};
+
+    if (!ledger || !out || out->struct_size != sizeof(*out))
+        return pl_error_set(PL_ERR_INVALID,
+                            "pl_checksum_fd: an argument is NULL or has an unknown struct_size");
+    int error = pl_identity_of_fd(fd, &identity);
+    if (error == EBADF)
+        return pl_error_set(PL_ERR_INVALID, "pl_checksum_fd: %d is no open descriptor", fd);
+    maintain(ledger);
+    size_t own_count = pl_resolve_forbidden(ledger->resolve, own, OWN_FILES_MAX);
+    /* Re-opened before anything is answered: whoever cannot read the file does not learn its digest. */
+    pl_auto_close int pinned = pl_pin_reopen(fd, own, own_count, &code, &error);
+    if (pinned < 0) {
+        *out = sum;
+        return code;
+    }
+    pl_auto_free char *name = name_of_fd(pinned);
+    pl_place place = {.path = name, .mnt_ns = ledger->mnt_ns, .detected_by = PL_DETECTED_REQUEST};
+    pl_answer answer = {0};
+    if (pl_identity_of_fd(pinned, &identity) == 0 &&
+        pl_resolve_recall(ledger->resolve, &identity, &place, &answer)) {
+        fill(&answer, out);
+        return 0;
+    }
+    if (flags & PL_NOREAD) {
+        *out = sum;
+        return PL_PENDING;
+    }
+    int r = pl_resolve_submit(ledger->resolve, pinned, &place, true, slot_done, &s);
+    if (r < 0)
+        return r;
+    (void)pl_steal_fd(&pinned);
+    gathering_wait(&g, 0);
+    *out = sum;
+    return code;
+}
+
+int pl_stats_get(pl_ledger *ledger, pl_stats *out)
+{
+    if (!ledger || !out || out->struct_size != sizeof(*out))
+        return pl_error_set(PL_ERR_INVALID,
+                            "pl_stats_get: an argument is NULL or has an unknown struct_size");
+    pl_resolve_stats_get(ledger->resolve, out);
+    return 0;
+}
+
+int pl_hex(const pl_digest *digest, char out[129])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint32_t n = digest->length < PL_DIGEST_MAX ? digest->length : PL_DIGEST_MAX;
+
+    for (uint32_t i = 0; i < n; i++) {
+        out[2 * i] = digits[digest->bytes[i] >> 4];
+        out[2 * i + 1] = digits[digest->bytes[i] & 15];
+    }
+    out[2 * n] = '\0';
+    return (int)(2 * n);
+}
+
+/* The writer where this user may write, else none; *path is the file that is served. */
+static int open_writer(const char *path, const pl_clock *clock, pl_writer **out)
+{
+    pl_store_options options = {.mode = PL_STORE_WRITE, .clock = clock};
+    pl_store *store = NULL;
+    int r = pl_store_open(path, &options, &store);
+
+    if (r == PL_ERR_READ_ONLY || r == PL_ERR_PERMISSION)
+        return 0; /* the reader's answer decides */
+    if (r < 0)
+        return r;
+    r = pl_writer_new(store, NULL, out);
+    if (r < 0)
+        (void)pl_store_close(store);
+    return r;
+}
+
+static int open_engine(pl_ledger *ledger, const char *path, const pl_options *options)
+{
+    pl_store_options reading = {.mode = PL_STORE_READ, .clock = ledger->clock};
+    pl_resolve_options resolve = {
+        .clock = ledger->clock,
+        .algorithms = options ? options->algorithms : 0,
+        .min_assurance = options ? (pl_assurance)options->min_assurance : PL_ASSURANCE_NONE,
+        .workers = options ? options->workers : 0,
+        .max_file_size = options ? options->max_file_size : 0,
+    };
+    pl_identity ns;
+
+    int r = pl_boot_id_read("/proc", resolve.boot_id);
+    if (r == 0)
+        r = open_writer(path, ledger->clock, &ledger->writer);
+    if (r == 0)
+        r = pl_store_open(path, &reading, &resolve.reader);
+    if (r < 0)
+        return r;
+    resolve.writer = ledger->writer;
+    if (pl_identity_of_path(AT_FDCWD, "/proc/self/ns/mnt", true, &ns) == 0)
+        ledger->mnt_ns = ns.inode;
+    r = pl_resolve_new(&resolve, &ledger->resolve);
+    if (r < 0)
+        (void)pl_store_close(resolve.reader);
+    return r;
+}
+
+int pl_open(const char *path, const pl_options *options, pl_ledger **out)
+{
+    pl_auto_free char *chosen = NULL;
+    int r = 0;
+
+    if (!out || (options && options->struct_size != sizeof(*options)))
+        return pl_error_set(PL_ERR_INVALID, "pl_open: out is NULL or options have an unknown struct_size");
+    if (!path) {
+        r = pl_store_default_path(&chosen);
+        if (r == 0)
+            r = pl_store_prepare_folder(chosen);
+        if (r < 0)
+            return r;
+        path = chosen;
+    }
+    pl_ledger *ledger = calloc(1, sizeof(*ledger));
+    if (!ledger)
+        return pl_error_nomem();
+    ledger->clock = pl_clock_system();
+    ledger->swept_ns = pl_clock_boottime_ns(ledger->clock);
+    (void)pthread_mutex_init(&ledger->sweep_lock, NULL);
+    r = open_engine(ledger, path, options);
+    if (r < 0) {
+        (void)pl_close(ledger);
+        return r;
+    }
+    *out = ledger;
+    return 0;
+}
+
+pl_ledger *pl_close(pl_ledger *ledger)
+{
+    if (!ledger)
+        return NULL;
+    if (ledger->resolve)
+        pl_resolve_flush_seen(ledger->resolve);
+    (void)pl_resolve_free(ledger->resolve);
+    (void)pl_writer_free(ledger->writer);
+    (void)pthread_mutex_destroy(&ledger->sweep_lock);
+    free(ledger);
+    return NULL;
+}

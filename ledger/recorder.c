@@ -1,0 +1,720 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Turns events into rows. Owns the process table, the executions that wait for their hash and those adopted
+ * from the last run; borrows resolve and writer. One thread calls everything here but hash_done, which runs
+ * on a hash worker and only appends to a list under its lock and rings the eventfd.
+ *
+ * Invariants: an execution's row is queued before its hash is asked for, so that the hash finds it; a hash
+ * that comes back is written by the worker that took it, without waiting for this thread; a process keeps the
+ * digest of the identity that it executed.
+ */
+#include "ledger/recorder.h"
+
+#include "ledger/redact.h"
+#include "src/base/cleanup.h"
+#include "src/base/error.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#define FORK_WORTH_NS PL_NS_PER_S /* a process that never executed is recorded if it lived longer */
+#define SEEN_FLUSH_NS (INT64_C(300) * PL_NS_PER_S) /* last_seen reaches the disk lazily */
+
+/* An execution whose hash is not there yet, from submit until dispatch has seen it. */
+typedef struct waiting {
+    pl_recorder *recorder;
+    int64_t eid, time_ns;
+    pid_t pid, ppid;
+    uint32_t uid;
+    char *path, *argv;
+    size_t argv_length;
+    bool quiet; /* nothing for the listener */
+    pl_answer answer;
+    struct waiting *next;
+} waiting;
+
+/* An execution of the last run that was alive when this run began. */
+typedef struct adopted {
+    pid_t pid; /* key */
+    uint64_t start_ticks;
+    int64_t eid, parent_eid;
+    char *path;
+    UT_hash_handle hh;
+} adopted;
+
+struct pl_recorder {
+    pl_recorder_options options;
+    pl_process_table *table;
+    adopted *adopted;
+    pl_event_source source;
+    const char *source_name;
+    int event_fd;
+    pthread_mutex_t lock;
+    waiting *done, **done_tail; /* guarded by lock */
+    uint64_t executions, lost;
+    int64_t seen_flushed_ns;
+    pl_run_counters written; /* what runs has */
+};
+
+static waiting *waiting_free(waiting *w)
+{
+    if (!w)
+        return NULL;
+    free(w->path);
+    free(w->argv);
+    free(w);
+    return NULL;
+}
+
+static int64_t wall_of_boottime(const pl_recorder *recorder, int64_t boottime_ns)
+{
+    const pl_clock *clock = recorder->options.clock;
+
+    return boottime_ns + pl_clock_realtime_ns(clock) - pl_clock_boottime_ns(clock);
+}
+
+static int64_t boottime_of_ticks(uint64_t ticks)
+{
+    long hz = sysconf(_SC_CLK_TCK);
+
+    return (int64_t)ticks * (PL_NS_PER_S / (hz > 0 ? hz : 100));
+}
+
+static pl_hash_state state_of_answer(const pl_answer *answer)
+{
+    switch (answer->outcome) {
+    case PL_OK:
+        return PL_HASH_OK;
+    case PL_VANISHED:
+        return PL_HASH_VANISHED;
+    case PL_TOO_BIG:
+        return PL_HASH_TOO_BIG;
+    case PL_UNSTABLE:
+        return PL_HASH_UNSTABLE;
+    case PL_PENDING:
+        return PL_HASH_PENDING;
+    default:
+        return PL_HASH_UNREADABLE;
+    }
+}
+
+/* On a hash worker: the row first, then the recorder's own thread for table and listener. */
+static void hash_done(void *context, const pl_answer *answer)
+{
+    waiting *w = context;
+    pl_recorder *recorder = w->recorder;
+    pl_execution_hash hash = {
+        .eid = w->eid,
+        .hash_state = state_of_answer(answer),
+        .assurance = answer->assurance,
+        .digests = answer->digests,
+        .size = answer->identity.size,
+    };
+
+    if (hash.hash_state != PL_HASH_PENDING)
+        (void)pl_writer_hash(recorder->options.writer, &hash);
+    w->answer = *answer;
+    pthread_mutex_lock(&recorder->lock);
+    *recorder->done_tail = w;
+    recorder->done_tail = &w->next;
+    pthread_mutex_unlock(&recorder->lock);
+    (void)eventfd_write(recorder->event_fd, 1);
+}
+
+static void tell_live(pl_recorder *recorder, const waiting *w)
+{
+    pl_live_execution live = {
+        .eid = w->eid,
+        .time_ns = w->time_ns,
+        .pid = w->pid,
+        .ppid = w->ppid,
+        .uid = w->uid,
+        .path = w->path,
+        .argv = w->argv,
+        .argv_length = w->argv_length,
+        .hash_state = state_of_answer(&w->answer),
+        .digests = w->answer.digests,
+    };
+
+    if (recorder->options.live && !w->quiet)
+        recorder->options.live(recorder->options.context, &live);
+}
+
+void pl_recorder_dispatch(pl_recorder *recorder)
+{
+    eventfd_t value;
+
+    (void)eventfd_read(recorder->event_fd, &value);
+    pthread_mutex_lock(&recorder->lock);
+    waiting *list = recorder->done;
+    recorder->done = NULL;
+    recorder->done_tail = &recorder->done;
+    pthread_mutex_unlock(&recorder->lock);
+    while (list) {
+        waiting *w = list;
+        list = w->next;
+        if (w->answer.outcome == PL_OK)
+            (void)pl_process_table_set_digest(recorder->table, &w->answer.identity, &w->answer.digests);
+        tell_live(recorder, w);
+        (void)waiting_free(w);
+    }
+}
+
+static bool is_ignored(const pl_recorder *recorder, const char *path)
+{
+    for (const char *const *p = recorder->options.ignore; path && p && *p; p++)
+        if (fnmatch(*p, path, 0) == 0)
+            return true;
+    return false;
+}
+
+/* The argv as the chosen mode lets it through. Out of memory: none at all rather than an unmasked one. */
+static void choose_argv(const pl_recorder *recorder, pl_image *image)
+{
+    char *masked = NULL;
+    size_t length = 0;
+
+    if (!image->argv || recorder->options.argv_mode == PL_ARGV_FULL)
+        return;
+    if (recorder->options.argv_mode == PL_ARGV_REDACT)
+        (void)pl_redact_argv(image->argv, image->argv_length, &masked, &length);
+    free(image->argv);
+    image->argv = masked;
+    image->argv_length = length;
+}
+
+static void write_fork(pl_recorder *recorder, pl_process *process, int64_t end_boottime_ns)
+{
+    if (process->fork_id == 0)
+        process->fork_id = pl_writer_next_fork_id(recorder->options.writer);
+    pl_fork_record fork = {
+        .fork_id = process->fork_id,
+        .time_ns = wall_of_boottime(recorder, process->fork_boottime_ns),
+        .end_time_ns = end_boottime_ns ? wall_of_boottime(recorder, end_boottime_ns) : 0,
+        .pid = process->pid,
+        .ppid = process->ppid,
+        .image_eid = process->eid,
+    };
+    (void)pl_writer_fork(recorder->options.writer, &fork);
+}
+
+static void end_execution(pl_recorder *recorder, int64_t eid, pl_end_reason reason, int64_t from_ns,
+                          int64_t to_ns, const pl_event *event)
+{
+    pl_execution_end end = {
+        .eid = eid,
+        .time_ns = to_ns ? wall_of_boottime(recorder, to_ns) : 0,
+        .duration_ns = from_ns && to_ns >= from_ns ? to_ns - from_ns : -1,
+        .reason = reason,
+        .has_status = event && event->has_status,
+        .status = event ? event->status : 0,
+    };
+
+    (void)pl_writer_end(recorder->options.writer, &end);
+}
+
+/* What was known before an exec about the process and its parent. */
+typedef struct lineage {
+    int64_t parent_eid, prev_eid;
+    int64_t prev_started_ns;
+    bool known; /* a snapshot or scan met an image that is recorded already */
+} lineage;
+
+static void find_lineage(pl_recorder *recorder, const pl_image *image, int64_t now, lineage *out)
+{
+    pl_process *self = pl_process_table_find(recorder->table, image->pid, now);
+
+    *out = (lineage){0};
+    /* start_ticks 0: it died before it could be read; the fork event says who it was. */
+    if (self &&
+        (image->start_ticks == 0 || self->start_ticks == 0 || self->start_ticks == image->start_ticks)) {
+        out->parent_eid = self->parent_eid;
+        if (!self->forked && self->eid) {
+            out->prev_eid = self->eid;
+            out->prev_started_ns = self->exec_boottime_ns;
+        } else if (self->fork_id) {
+            write_fork(recorder, self, image->exec_boottime_ns);
+        }
+    }
+    pid_t ppid = image->ppid ? image->ppid : self ? self->ppid : 0;
+    pl_process *parent = ppid ? pl_process_table_find(recorder->table, ppid, now) : NULL;
+    if (!parent)
+        return;
+    if (out->parent_eid == 0)
+        out->parent_eid = parent->eid;
+    if (parent->forked && parent->fork_id == 0 && parent->fork_boottime_ns)
+        write_fork(recorder, parent, 0); /* a forked process is worth a row once a child of it executes */
+}
+
+static adopted *take_adopted(pl_recorder *recorder, const pl_image *image)
+{
+    adopted *a = NULL;
+
+    HASH_FIND(hh, recorder->adopted, &image->pid, sizeof(image->pid), a);
+    if (!a || a->start_ticks != image->start_ticks)
+        return NULL;
+    HASH_DEL(recorder->adopted, a);
+    return a;
+}
+
+static void adopted_free(adopted *a)
+{
+    free(a->path);
+    free(a);
+}
+
+/* Hands the hash of an execution to resolve. Takes the image's descriptor. The row is there already. */
+static void ask_hash(pl_recorder *recorder, pl_image *image, waiting *w, const pl_place *place)
+{
+    int fd = pl_steal_fd(&image->exe_fd);
+
+    if (fd >= 0 && pl_resolve_submit(recorder->options.resolve, fd, place, false, hash_done, w) == 0)
+        return;
+    /* The queue is full or memory is short: recorded as not read; the next execution of the file tries again.
+     */
+    pl_cleanup_close(&fd);
+    pl_answer answer = {.outcome = PL_UNREADABLE, .error = EAGAIN};
+    hash_done(w, &answer);
+}
+
+/* Builds and queues the row. Fills *w for the listener. */
+static void write_execution(pl_recorder *recorder, const pl_image *image, const lineage *line,
+                            pl_hash_state state, const pl_answer *answer, waiting *w)
+{
+    pl_execution execution = {
+        .eid = w->eid,
+        .time_ns = w->time_ns,
+        .pid = image->pid,
+        .ppid = w->ppid,
+        .start_ticks = image->start_ticks,
+        .parent_eid = line->parent_eid,
+        .prev_eid = line->prev_eid,
+        .path = image->exe,
+        .filename = image->filename,
+        .name = image->name,
+        .cwd = image->cwd,
+        .tty = image->tty,
+        .cgroup = image->cgroup,
+        .container = image->container,
+        .script_path = image->script_path,
+        .argv = image->argv,
+        .argv_length = image->argv_length,
+        .uid = image->uid,
+        .euid = image->euid,
+        .suid = image->suid,
+        .gid = image->gid,
+        .egid = image->egid,
+        .auid = image->auid,
+        .session = image->session,
+        .mode = image->has_identity ? image->identity.mode : 0,
+        .flags = image->flags,
+        .mnt_ns = image->mnt_ns,
+        .source = recorder->source,
+        .hash_state = state,
+        .assurance = answer->assurance,
+        .digests = state == PL_HASH_OK ? &answer->digests : NULL,
+        .size = answer->identity.size,
+    };
+
+    if (pl_writer_execution(recorder->options.writer, &execution) == 0)
+        recorder->executions++;
+    else
+        recorder->lost++;
+}
+
+/* What can be said about the hash at once: hot, off, or the reason why it will never be there. */
+static pl_hash_state first_state(pl_recorder *recorder, const pl_event *event, const pl_place *place,
+                                 pl_answer *answer)
+{
+    const pl_image *image = event->image;
+
+    *answer = (pl_answer){0};
+    if (!recorder->options.hashing)
+        return PL_HASH_NONE;
+    if (image->has_identity && pl_resolve_hot(recorder->options.resolve, &image->identity, place, answer))
+        return PL_HASH_OK;
+    if (image->exe_fd >= 0)
+        return PL_HASH_PENDING;
+    answer->outcome =
+        event->vanished || image->exe_errno == ENOENT || image->exe_errno == ESRCH || image->exe_errno == 0
+            ? PL_VANISHED
+            : PL_UNREADABLE;
+    answer->error = image->exe_errno;
+    return state_of_answer(answer);
+}
+
+static waiting *waiting_new(pl_recorder *recorder, const pl_image *image, int64_t time_ns)
+{
+    waiting *w = calloc(1, sizeof(*w));
+
+    if (!w)
+        return NULL;
+    w->recorder = recorder;
+    w->eid = pl_writer_next_eid(recorder->options.writer);
+    w->time_ns = time_ns;
+    w->pid = image->pid;
+    w->ppid = image->ppid;
+    w->uid = image->uid;
+    if (!recorder->options.live)
+        return w;
+    w->path =
+        image->exe ? strdup(image->exe) : NULL; /* a listener's line may lack what memory was short for */
+    w->argv = image->argv ? malloc(image->argv_length) : NULL;
+    if (w->argv) {
+        memcpy(w->argv, image->argv, image->argv_length);
+        w->argv_length = image->argv_length;
+    }
+    return w;
+}
+
+/* Enters the image into the table; false: there is nothing to record. */
+static bool enter_table(pl_recorder *recorder, const pl_image *image, int64_t now, pl_process **process)
+{
+    int update = pl_process_table_exec(recorder->table, image, now, process);
+
+    if (update < 0) {
+        pl_log_write(recorder->options.log, PL_LOG_WARNING, "process table: %s", pl_error_message());
+        *process = NULL; /* recorded all the same; its children lose one link */
+        return true;
+    }
+    if (image->flags & PL_IMAGE_KERNEL)
+        return false;
+    /* A snapshot or scan that meets what an exec event already brought has nothing new. */
+    return update != PL_UPDATE_STALE && !(update == PL_UPDATE_UNCHANGED && image->exec_boottime_ns == 0);
+}
+
+/* The image of a process that the last run recorded already continues its row: the eid; 0: a new row is due.
+ */
+static int64_t continue_adopted(pl_recorder *recorder, const pl_image *image, pl_process *process,
+                                lineage *line)
+{
+    adopted *a = take_adopted(recorder, image);
+    int64_t eid = 0;
+
+    if (!a)
+        return 0;
+    if (a->path && image->exe && strcmp(a->path, image->exe) == 0) {
+        eid = a->eid;
+        if (process) {
+            process->eid = a->eid;
+            process->parent_eid = a->parent_eid;
+        }
+    } else { /* it executed something else while nobody recorded */
+        end_execution(recorder, a->eid, PL_END_LOST, 0, 0, NULL);
+        line->prev_eid = 0; /* that row ended already */
+        line->parent_eid = a->parent_eid;
+    }
+    adopted_free(a);
+    return eid;
+}
+
+/* A living process of the last run: its binary is tracked, and its row completed if the last run ended
+ * before. */
+static void track_adopted(pl_recorder *recorder, const pl_event *event, const pl_place *place, int64_t eid)
+{
+    pl_answer answer;
+    pl_hash_state state = first_state(recorder, event, place, &answer);
+    waiting *w = state == PL_HASH_NONE ? NULL : calloc(1, sizeof(*w));
+
+    if (!w)
+        return;
+    w->recorder = recorder;
+    w->eid = eid;
+    w->quiet = true;
+    if (state == PL_HASH_PENDING)
+        ask_hash(recorder, event->image, w, place);
+    else
+        hash_done(w, &answer);
+}
+
+static void on_exec(pl_recorder *recorder, pl_event *event)
+{
+    pl_image *image = event->image;
+    int64_t now = pl_clock_boottime_ns(recorder->options.clock);
+    bool snapshot = image->exec_boottime_ns == 0;
+    int64_t started = snapshot ? boottime_of_ticks(image->start_ticks) : image->exec_boottime_ns;
+    pl_process *process = NULL;
+    lineage line;
+    pl_answer answer;
+
+    find_lineage(recorder, image, now, &line);
+    if (!enter_table(recorder, image, now, &process))
+        return;
+    pl_place place = {.path = (image->flags & (PL_IMAGE_MEMFD | PL_IMAGE_DELETED)) ? NULL : image->exe,
+                      .mnt_ns = image->mnt_ns,
+                      .container = image->container,
+                      .detected_by = snapshot ? PL_DETECTED_STARTUP : PL_DETECTED_EXEC};
+    if (is_ignored(recorder, image->exe))
+        return;
+    int64_t adopted_eid = snapshot ? continue_adopted(recorder, image, process, &line) : 0;
+    if (adopted_eid) {
+        track_adopted(recorder, event, &place, adopted_eid);
+        return;
+    }
+    choose_argv(recorder, image);
+    waiting *w = waiting_new(recorder, image, wall_of_boottime(recorder, started));
+    if (!w) {
+        recorder->lost++;
+        return;
+    }
+    if (w->ppid == 0 && process)
+        w->ppid = process->ppid;
+    if (line.prev_eid)
+        end_execution(recorder, line.prev_eid, PL_END_EXEC, line.prev_started_ns, started, NULL);
+    pl_hash_state state = first_state(recorder, event, &place, &answer);
+    write_execution(recorder, image, &line, state, &answer, w);
+    if (process) {
+        process->eid = w->eid;
+        process->prev_eid = line.prev_eid;
+        process->parent_eid = line.parent_eid;
+        process->forked = false;
+    }
+    if (state == PL_HASH_OK)
+        (void)pl_process_table_set_digest(recorder->table, &image->identity, &answer.digests);
+    if (state == PL_HASH_PENDING) {
+        ask_hash(recorder, image, w, &place);
+        return;
+    }
+    w->answer = answer;
+    if (state == PL_HASH_NONE)
+        w->answer.outcome = PL_PENDING;
+    tell_live(recorder, w);
+    (void)waiting_free(w);
+}
+
+static void on_fork(pl_recorder *recorder, const pl_event *event)
+{
+    pl_process *child = NULL;
+
+    if (pl_process_table_fork(recorder->table, event->pid, event->ppid, event->boottime_ns, &child) < 0)
+        pl_log_write(recorder->options.log, PL_LOG_WARNING, "process table: %s", pl_error_message());
+}
+
+static void on_exit_event(pl_recorder *recorder, const pl_event *event)
+{
+    pl_process *process = pl_process_table_exit(recorder->table, event->pid, event->boottime_ns);
+
+    if (!process)
+        return;
+    if (!process->forked && process->eid)
+        end_execution(recorder, process->eid, PL_END_EXIT, process->exec_boottime_ns, event->boottime_ns,
+                      event);
+    if (process->forked && process->fork_boottime_ns &&
+        (process->fork_id || event->boottime_ns - process->fork_boottime_ns > FORK_WORTH_NS))
+        write_fork(recorder, process, event->boottime_ns);
+}
+
+static void on_lost(pl_recorder *recorder, const pl_event *event)
+{
+    int64_t now = pl_clock_realtime_ns(recorder->options.clock);
+
+    if (event->lost > 0)
+        recorder->lost += (uint64_t)event->lost;
+    (void)pl_writer_gap(recorder->options.writer, wall_of_boottime(recorder, event->lost_since_ns), now,
+                        event->lost, recorder->source_name, event->reason);
+    pl_log_write(recorder->options.log, PL_LOG_WARNING, "%s: events were lost (%s)", recorder->source_name,
+                 event->reason);
+}
+
+void pl_recorder_event(void *context, pl_event *event)
+{
+    pl_recorder *recorder = context;
+
+    switch (event->kind) {
+    case PL_EVENT_FORK:
+        on_fork(recorder, event);
+        break;
+    case PL_EVENT_EXEC:
+        on_exec(recorder, event);
+        break;
+    case PL_EVENT_EXIT:
+        on_exit_event(recorder, event);
+        break;
+    case PL_EVENT_LOST:
+        on_lost(recorder, event);
+        break;
+    }
+}
+
+bool pl_recorder_is_alive(void *context, pid_t pid, uint64_t start_ticks)
+{
+    pl_recorder *recorder = context;
+
+    return pl_procfs_is_alive(&recorder->options.procfs, pid, start_ticks);
+}
+
+void pl_recorder_adopt(void *context, int64_t eid, pid_t pid, uint64_t start_ticks, int64_t parent_eid,
+                       const char *path)
+{
+    pl_recorder *recorder = context;
+    adopted *a = calloc(1, sizeof(*a)), *old = NULL;
+
+    if (!a)
+        return; /* the process gets a second row; nothing is lost */
+    *a = (adopted){.pid = pid, .start_ticks = start_ticks, .eid = eid, .parent_eid = parent_eid};
+    a->path = path ? strdup(path) : NULL;
+    HASH_FIND(hh, recorder->adopted, &pid, sizeof(pid), old);
+    if (old && old->eid > eid) { /* the newer image of one process is the one that runs */
+        adopted_free(a);
+        return;
+    }
+    if (old) {
+        HASH_DEL(recorder->adopted, old);
+        adopted_free(old);
+    }
+    HASH_ADD(hh, recorder->adopted, pid, sizeof(a->pid), a);
+    if (!a->hh.tbl)
+        adopted_free(a);
+}
+
+void pl_recorder_adoption_done(pl_recorder *recorder)
+{
+    adopted *a, *next;
+
+    HASH_ITER (hh, recorder->adopted, a, next) {
+        HASH_DEL(recorder->adopted, a);
+        end_execution(recorder, a->eid, PL_END_LOST, 0, 0, NULL);
+        adopted_free(a);
+    }
+}
+
+void pl_recorder_set_source(pl_recorder *recorder, pl_event_source source, const char *name)
+{
+    recorder->source = source;
+    recorder->source_name = name;
+}
+
+int pl_recorder_fd(const pl_recorder *recorder)
+{
+    return recorder->event_fd;
+}
+
+typedef struct sweep_context {
+    pl_recorder *recorder;
+    int64_t now_ns;
+} sweep_context;
+
+/* An entry that goes without an exit event: its end was missed. */
+static void swept(void *context, const pl_process *process)
+{
+    pl_recorder *recorder = ((sweep_context *)context)->recorder;
+
+    if (process->exited_ns == 0 && process->eid && !process->forked)
+        end_execution(recorder, process->eid, PL_END_LOST, 0, 0, NULL);
+}
+
+static void visit_living(void *context, pl_process *process)
+{
+    sweep_context *sweep = context;
+
+    if (process->exited_ns)
+        return;
+    if (process->path && *process->path)
+        pl_resolve_touch(sweep->recorder->options.resolve, process->path, process->mnt_ns);
+    if (process->forked && process->fork_id == 0 && process->fork_boottime_ns &&
+        sweep->now_ns - process->fork_boottime_ns > FORK_WORTH_NS)
+        write_fork(sweep->recorder, process, 0);
+}
+
+void pl_recorder_counters(pl_recorder *recorder, pl_run_counters *out)
+{
+    pl_stats stats = {.struct_size = sizeof(stats)};
+    pl_writer_stats writer;
+
+    pl_resolve_stats_get(recorder->options.resolve, &stats);
+    pl_writer_stats_get(recorder->options.writer, &writer);
+    *out = (pl_run_counters){
+        .executions = recorder->executions,
+        .lost = recorder->lost + writer.lost,
+        .files_hashed = stats.files_hashed,
+        .bytes_hashed = stats.bytes_hashed,
+        .hits_hot = stats.hits_hot,
+        .hits_ledger = stats.hits_ledger,
+        .watches = stats.watches,
+    };
+}
+
+static void write_counters(pl_recorder *recorder)
+{
+    pl_run_counters counters;
+
+    pl_recorder_counters(recorder, &counters);
+    if (memcmp(&counters, &recorder->written, sizeof(counters)) == 0)
+        return; /* an idle machine writes nothing */
+    if (pl_writer_run_counters(recorder->options.writer, &counters,
+                               pl_clock_realtime_ns(recorder->options.clock)) == 0)
+        recorder->written = counters;
+}
+
+void pl_recorder_flush(pl_recorder *recorder)
+{
+    pl_resolve_flush_seen(recorder->options.resolve);
+    recorder->seen_flushed_ns = pl_clock_boottime_ns(recorder->options.clock);
+    write_counters(recorder);
+}
+
+void pl_recorder_sweep(pl_recorder *recorder)
+{
+    sweep_context sweep = {.recorder = recorder, .now_ns = pl_clock_boottime_ns(recorder->options.clock)};
+
+    (void)pl_process_table_sweep(recorder->table, sweep.now_ns, swept, &sweep);
+    pl_process_table_each(recorder->table, visit_living, &sweep);
+    pl_resolve_sweep(recorder->options.resolve);
+    if (sweep.now_ns - recorder->seen_flushed_ns >= SEEN_FLUSH_NS)
+        pl_recorder_flush(recorder);
+    write_counters(recorder);
+    (void)pl_writer_retain(recorder->options.writer, pl_clock_realtime_ns(recorder->options.clock));
+}
+
+int pl_recorder_new(const pl_recorder_options *options, pl_recorder **out)
+{
+    pl_auto_free pl_recorder *recorder = calloc(1, sizeof(*recorder));
+
+    if (!recorder)
+        return pl_error_nomem();
+    recorder->options = *options;
+    recorder->source_name = "none";
+    recorder->done_tail = &recorder->done;
+    recorder->seen_flushed_ns = pl_clock_boottime_ns(options->clock);
+    pl_process_table_options table = {
+        .pid_ttl_ns = options->pid_ttl_ns, .alive = pl_recorder_is_alive, .context = recorder};
+    recorder->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (recorder->event_fd < 0)
+        return pl_error_errno(PL_ERR_SYSTEM, errno, "eventfd");
+    int r = pl_process_table_new(&table, &recorder->table);
+    if (r < 0) {
+        pl_cleanup_close(&recorder->event_fd);
+        return r;
+    }
+    (void)pthread_mutex_init(&recorder->lock, NULL);
+    *out = pl_steal(&recorder);
+    return 0;
+}
+
+pl_recorder *pl_recorder_free(pl_recorder *recorder)
+{
+    adopted *a, *next;
+
+    if (!recorder)
+        return NULL;
+    while (recorder->done) {
+        waiting *w = recorder->done;
+        recorder->done = w->next;
+        (void)waiting_free(w);
+    }
+    HASH_ITER (hh, recorder->adopted, a, next) {
+        HASH_DEL(recorder->adopted, a);
+        adopted_free(a);
+    }
+    (void)pl_process_table_free(recorder->table);
+    (void)pthread_mutex_destroy(&recorder->lock);
+    pl_cleanup_close(&recorder->event_fd);
+    free(recorder);
+    return NULL;
+}

@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The serving protocol. Owns the hot cache, the hasher, the connection for ledger lookups and the list of
+ * files that were too young to be cached. Must not own the writer (the recorder and the handle do) and knows
+ * no process.
+ *
+ * Locks, never nested: cache_lock (cache), store_lock (reader connection; the only one held over disk reads,
+ * and only by threads that may block), retry_lock (retry list). The event path takes cache_lock and
+ * retry_lock alone.
+ *
+ * Invariants: only what the probe calls cacheable, with at least min_assurance, enters the cache; what the
+ * ledger gives is served under an identity that was seen just now, in the boot in which it was hashed (or
+ * after one re-read).
+ */
+#include "ledger/resolve.h"
+
+#include "src/base/cleanup.h"
+#include "src/base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#define DEFAULT_PATH_TTL_NS (INT64_C(86400) * PL_NS_PER_S)
+#define RETRY_LIMIT                                                                                          \
+    512 /* descriptors that wait to become old enough; beyond it the next look-up reads again */
+/* Step 7's long window: after a step of the clock nothing younger than this is believed. */
+#define CLOCK_WINDOW_NS (2 * PL_NS_PER_S)
+
+/* One submitted lookup, from submit to its last read. */
+typedef struct job {
+    pl_resolve *resolve;
+    char *path, *container;
+    pl_place place;    /* strings point at the two above */
+    pl_answer_fn done; /* NULL once called */
+    void *context;
+    int fd;              /* our own duplicate, for a second read; -1 */
+    bool known_hot;      /* known() answered from the cache, else from the ledger */
+    bool known_recorded; /* the cache has this very path: no sighting is due */
+    bool had_other_boot; /* the ledger knows this identity from another boot */
+    pl_digest_set other_boot;
+    int64_t due_ns; /* boottime of the second read */
+    struct job *next;
+} job;
+
+struct pl_resolve {
+    pl_resolve_options options;
+    pl_hasher *hasher;
+    pthread_mutex_t cache_lock;
+    pl_file_cache *cache;
+    pthread_mutex_t store_lock;
+    pl_store *reader;
+    pthread_mutex_t retry_lock;
+    job *retries; /* by due_ns, soonest first */
+    size_t retry_count;
+    int64_t flushed_ns; /* boottime of the last flush of last_seen; guarded by cache_lock */
+    atomic_uint_fast64_t hits_hot, hits_ledger, failures;
+};
+
+static job *job_free(job *j)
+{
+    if (!j)
+        return NULL;
+    free(j->path);
+    free(j->container);
+    pl_cleanup_close(&j->fd);
+    free(j);
+    return NULL;
+}
+
+static int64_t wall_minus_boot(const pl_resolve *resolve)
+{
+    return pl_clock_realtime_ns(resolve->options.clock) - pl_clock_boottime_ns(resolve->options.clock);
+}
+
+static void answer_from_cache(const pl_cached_file *file, pl_answer_source source, pl_answer *out)
+{
+    *out = (pl_answer){
+        .source = source, .assurance = file->assurance, .identity = file->identity, .digests = file->digests};
+}
+
+/* The part of a sighting that every kind has. */
+static void sighting_init(const pl_resolve *resolve, const pl_place *place, pl_sighting *out)
+{
+    *out = (pl_sighting){
+        .path = place->path,
+        .mnt_ns = place->mnt_ns,
+        .container = place->container,
+        .time_ns = pl_clock_realtime_ns(resolve->options.clock),
+        .detected_by = place->detected_by,
+        .wall_minus_boot_ns = wall_minus_boot(resolve),
+    };
+    memcpy(out->boot_id, resolve->options.boot_id, sizeof(out->boot_id));
+    out->hashed_ns = out->time_ns;
+}
+
+/* A path that is new for an identity whose digest is known: its own version row, bound to the same proof. */
+static void record_alias(pl_resolve *resolve, const pl_cached_file *file, const pl_place *place)
+{
+    pl_sighting sighting;
+
+    if (!resolve->options.writer || !place->path)
+        return;
+    sighting_init(resolve, place, &sighting);
+    sighting.hash_state = PL_HASH_OK;
+    sighting.assurance = file->assurance;
+    sighting.cacheable = true;
+    sighting.identity = file->identity;
+    sighting.fs.tier = file->tier;
+    sighting.digests = file->digests;
+    (void)pl_writer_sighting(resolve->options.writer, &sighting);
+}
+
+/* Looks in the cache and binds the path. *path_known: the cache had this path for this identity already. */
+static bool find_hot(pl_resolve *resolve, const pl_identity *identity, const pl_place *place,
+                     pl_cached_file *out, bool *path_known)
+{
+    int64_t now = pl_clock_boottime_ns(resolve->options.clock);
+    pl_cached_file by_path;
+    bool found;
+
+    *path_known = true;
+    pthread_mutex_lock(&resolve->cache_lock);
+    found = pl_file_cache_find(resolve->cache, identity, now, out) &&
+            (pl_digest_set_algorithms(&out->digests) & resolve->options.algorithms) ==
+                resolve->options.algorithms;
+    if (found && place && place->path) {
+        *path_known = pl_file_cache_find_path(resolve->cache, place->path, place->mnt_ns, &by_path) &&
+                      pl_identity_equal(&by_path.identity, identity);
+        if (*path_known)
+            pl_file_cache_touch(resolve->cache, place->path, place->mnt_ns, now);
+        else /* out of memory: the path stays unbound and is recorded again next time */
+            (void)pl_file_cache_bind(resolve->cache, place->path, place->mnt_ns, identity, now);
+    }
+    pthread_mutex_unlock(&resolve->cache_lock);
+    return found;
+}
+
+bool pl_resolve_hot(pl_resolve *resolve, const pl_identity *identity, const pl_place *place, pl_answer *out)
+{
+    pl_cached_file file;
+    bool path_known;
+
+    if (!find_hot(resolve, identity, place, &file, &path_known))
+        return false;
+    if (!path_known)
+        record_alias(resolve, &file, place);
+    atomic_fetch_add_explicit(&resolve->hits_hot, 1, memory_order_relaxed);
+    answer_from_cache(&file, PL_SOURCE_HOT, out);
+    return true;
+}
+
+/* Enters what was proven into the cache. Failure to remember is not a failure to answer. */
+static void learn(pl_resolve *resolve, const pl_cached_file *file, const pl_place *place)
+{
+    int64_t now = pl_clock_boottime_ns(resolve->options.clock);
+
+    pthread_mutex_lock(&resolve->cache_lock);
+    if (pl_file_cache_insert(resolve->cache, file, now) == 0 && place->path)
+        (void)pl_file_cache_bind(resolve->cache, place->path, place->mnt_ns, &file->identity, now);
+    pthread_mutex_unlock(&resolve->cache_lock);
+}
+
+/* Asks the ledger. 0: *out may be served. PL_PENDING: not known, or not to be believed yet; *out is filled
+ * when the identity is known from another boot (same_boot false). */
+static int find_in_ledger(pl_resolve *resolve, const pl_identity *identity, pl_known_file *out)
+{
+    int64_t now = pl_clock_realtime_ns(resolve->options.clock);
+    int r = PL_PENDING;
+
+    out->version_id = 0;
+    pthread_mutex_lock(&resolve->store_lock);
+    if (resolve->reader)
+        r = pl_files_find(resolve->reader, identity, resolve->options.boot_id, now,
+                          resolve->options.path_ttl_ns, out);
+    pthread_mutex_unlock(&resolve->store_lock);
+    if (r != 0)
+        return r < 0 ? PL_PENDING : r; /* an unreadable ledger costs a re-read, never an answer */
+    if (!out->same_boot && !resolve->options.reuse_across_reboot)
+        return PL_PENDING;
+    /* Step 16: with the clock set back, a file written now could carry this ctime again. */
+    if (identity->ctime_ns > now - CLOCK_WINDOW_NS &&
+        out->wall_minus_boot_ns > wall_minus_boot(resolve) + PL_NS_PER_S)
+        return PL_PENDING;
+    if ((pl_digest_set_algorithms(&out->digests) & resolve->options.algorithms) !=
+        resolve->options.algorithms)
+        return PL_PENDING;
+    return out->assurance >= resolve->options.min_assurance ? 0 : PL_PENDING;
+}
+
+static void cached_from_known(const pl_known_file *known, const pl_identity *identity, pl_cached_file *out)
+{
+    *out = (pl_cached_file){
+        .identity = *identity,
+        .digests = known->digests,
+        .assurance = known->assurance,
+        .tier = known->fs.tier,
+        .version_id = known->version_id,
+    };
+}
+
+bool pl_resolve_recall(pl_resolve *resolve, const pl_identity *identity, const pl_place *place,
+                       pl_answer *out)
+{
+    pl_known_file known;
+    pl_cached_file file;
+
+    if (pl_resolve_hot(resolve, identity, place, out))
+        return true;
+    if (find_in_ledger(resolve, identity, &known) != 0)
+        return false;
+    cached_from_known(&known, identity, &file);
+    learn(resolve, &file, place);
+    atomic_fetch_add_explicit(&resolve->hits_ledger, 1, memory_order_relaxed);
+    answer_from_cache(&file, PL_SOURCE_LEDGER, out);
+    return true;
+}
+
+/* The hasher asks on a worker, before it reads. */
+static bool job_known(void *context, const pl_identity *identity, int fd, pl_probe_result *result)
+{
+    job *j = context;
+    pl_resolve *resolve = j->resolve;
+    pl_known_file known;
+    pl_cached_file file;
+    bool path_known = true;
+
+    (void)fd;
+    j->known_hot = find_hot(resolve, identity, &j->place, &file, &path_known);
+    if (!j->known_hot) {
+        if (find_in_ledger(resolve, identity, &known) != 0) {
+            j->had_other_boot = known.version_id != 0 && !known.same_boot;
+            if (j->had_other_boot)
+                j->other_boot = known.digests;
+            return false;
+        }
+        cached_from_known(&known, identity, &file);
+        learn(resolve, &file, &j->place);
+    }
+    if (!path_known || !j->known_hot)
+        record_alias(resolve, &file, &j->place);
+    *result = (pl_probe_result){
+        .assurance = file.assurance, .identity = *identity, .fs.tier = file.tier, .digests = file.digests};
+    return true;
+}
+
+static pl_hash_state state_of_outcome(int outcome)
+{
+    switch (outcome) {
+    case PL_OK:
+        return PL_HASH_OK;
+    case PL_VANISHED:
+        return PL_HASH_VANISHED;
+    case PL_TOO_BIG:
+        return PL_HASH_TOO_BIG;
+    case PL_UNSTABLE:
+        return PL_HASH_UNSTABLE;
+    case PL_PENDING:
+        return PL_HASH_PENDING;
+    default:
+        return PL_HASH_UNREADABLE;
+    }
+}
+
+/* Writes what a read found into the history. */
+static void record_read(job *j, const pl_probe_result *result, bool cacheable)
+{
+    pl_resolve *resolve = j->resolve;
+    pl_sighting sighting;
+    char old_hex[129];
+
+    if (!resolve->options.writer || !j->place.path || result->outcome == PL_PENDING ||
+        result->identity.nlink == 0)
+        return;
+    sighting_init(resolve, &j->place, &sighting);
+    sighting.hash_state = state_of_outcome(result->outcome);
+    sighting.assurance = result->assurance;
+    sighting.cacheable = cacheable;
+    sighting.identity = result->identity;
+    sighting.fs = result->fs;
+    sighting.hashed_ns = result->hashed_ns;
+    sighting.digests = result->digests;
+    (void)pl_writer_sighting(resolve->options.writer, &sighting);
+    if (j->had_other_boot && result->outcome == PL_OK &&
+        memcmp(j->other_boot.digests[0].bytes, result->digests.digests[0].bytes, 32) != 0) {
+        (void)pl_hex(&j->other_boot.digests[0], old_hex);
+        (void)pl_writer_identity_alert(resolve->options.writer, &sighting, old_hex);
+    }
+}
+
+static void retry_insert(pl_resolve *resolve, job *j)
+{
+    pthread_mutex_lock(&resolve->retry_lock);
+    if (resolve->retry_count < RETRY_LIMIT) {
+        job **at = &resolve->retries;
+        while (*at && (*at)->due_ns <= j->due_ns)
+            at = &(*at)->next;
+        j->next = *at;
+        *at = j;
+        resolve->retry_count++;
+        j = NULL;
+    }
+    pthread_mutex_unlock(&resolve->retry_lock);
+    (void)job_free(j);
+}
+
+static void job_done(void *context, const pl_probe_result *result, bool was_known)
+{
+    job *j = context;
+    pl_resolve *resolve = j->resolve;
+    bool cacheable = result->outcome == PL_OK && result->uncached == PL_CACHEABLE &&
+                     result->assurance >= resolve->options.min_assurance;
+    pl_answer answer = {
+        .outcome = result->outcome,
+        .error = result->error,
+        .source = result->outcome != PL_OK ? PL_SOURCE_NONE
+                  : !was_known             ? PL_SOURCE_COMPUTED
+                  : j->known_hot           ? PL_SOURCE_HOT
+                                           : PL_SOURCE_LEDGER,
+        .assurance = result->assurance,
+        .identity = result->identity,
+        .digests = result->digests,
+    };
+
+    if (was_known) {
+        atomic_fetch_add_explicit(j->known_hot ? &resolve->hits_hot : &resolve->hits_ledger, 1,
+                                  memory_order_relaxed);
+    } else {
+        pl_cached_file file = {.identity = result->identity,
+                               .digests = result->digests,
+                               .assurance = result->assurance,
+                               .tier = result->fs.tier};
+        if (cacheable)
+            learn(resolve, &file, &j->place);
+        record_read(j, result, cacheable);
+    }
+    if (result->outcome != PL_OK)
+        atomic_fetch_add_explicit(&resolve->failures, 1, memory_order_relaxed);
+    if (j->done)
+        j->done(j->context, &answer);
+    j->done = NULL;
+    if (!was_known && result->outcome == PL_OK && result->uncached == PL_UNCACHED_YOUNG && j->fd >= 0) {
+        j->due_ns = pl_clock_boottime_ns(resolve->options.clock) + result->retry_ns;
+        retry_insert(resolve, j);
+        return;
+    }
+    (void)job_free(j);
+}
+
+/* Hands the job to the hasher with a descriptor of its own. The job stays the caller's on failure. */
+static int job_start(job *j, int fd, bool urgent)
+{
+    pl_hash_job hash = {
+        .fd = fd,
+        .algorithms = j->resolve->options.algorithms,
+        .urgent = urgent,
+        .known = job_known,
+        .done = job_done,
+        .context = j,
+    };
+
+    return pl_hasher_submit(j->resolve->hasher, &hash);
+}
+
+int pl_resolve_submit(pl_resolve *resolve, int fd, const pl_place *place, bool urgent, pl_answer_fn done,
+                      void *context)
+{
+    job *j = calloc(1, sizeof(*j));
+
+    if (!j)
+        return pl_error_nomem();
+    j->resolve = resolve;
+    j->place = *place;
+    j->done = done;
+    j->context = context;
+    j->fd = -1;
+    if (place->path && !(j->place.path = j->path = strdup(place->path)))
+        goto nomem;
+    if (place->container && !(j->place.container = j->container = strdup(place->container)))
+        goto nomem;
+    /* No descriptor left: the file is read all the same, and once more when it is next asked for. */
+    if (resolve->options.retry_young)
+        j->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int r = job_start(j, fd, urgent);
+    if (r < 0)
+        (void)job_free(j);
+    return r;
+nomem:
+    (void)job_free(j);
+    return pl_error_nomem();
+}
+
+int64_t pl_resolve_retry(pl_resolve *resolve)
+{
+    for (;;) {
+        int64_t now = pl_clock_boottime_ns(resolve->options.clock), wait = -1;
+        job *due = NULL;
+
+        pthread_mutex_lock(&resolve->retry_lock);
+        if (resolve->retries && resolve->retries->due_ns <= now) {
+            due = resolve->retries;
+            resolve->retries = due->next;
+            resolve->retry_count--;
+        } else if (resolve->retries) {
+            wait = resolve->retries->due_ns - now;
+        }
+        pthread_mutex_unlock(&resolve->retry_lock);
+        if (!due)
+            return wait;
+        due->next = NULL;
+        int fd = pl_steal_fd(&due->fd);
+        if (job_start(due, fd, false) < 0) {
+            pl_cleanup_close(&fd);
+            (void)job_free(due);
+        }
+    }
+}
+
+void pl_resolve_touch(pl_resolve *resolve, const char *path, uint64_t mnt_ns)
+{
+    pthread_mutex_lock(&resolve->cache_lock);
+    pl_file_cache_touch(resolve->cache, path, mnt_ns, pl_clock_boottime_ns(resolve->options.clock));
+    pthread_mutex_unlock(&resolve->cache_lock);
+}
+
+void pl_resolve_sweep(pl_resolve *resolve)
+{
+    int64_t limit = pl_clock_boottime_ns(resolve->options.clock) - resolve->options.path_ttl_ns;
+
+    pthread_mutex_lock(&resolve->cache_lock);
+    (void)pl_file_cache_sweep(resolve->cache, limit, NULL, NULL);
+    pthread_mutex_unlock(&resolve->cache_lock);
+}
+
+typedef struct seen_flush {
+    pl_writer *writer;
+    int64_t wall_minus_boot_ns;
+} seen_flush;
+
+static void flush_one(void *context, const char *path, uint64_t mnt_ns, int64_t last_seen_ns,
+                      int64_t version_id)
+{
+    seen_flush *flush = context;
+
+    (void)pl_writer_seen(flush->writer, version_id, path, mnt_ns, last_seen_ns + flush->wall_minus_boot_ns);
+}
+
+void pl_resolve_flush_seen(pl_resolve *resolve)
+{
+    seen_flush flush = {.writer = resolve->options.writer, .wall_minus_boot_ns = wall_minus_boot(resolve)};
+
+    if (!flush.writer)
+        return;
+    pthread_mutex_lock(&resolve->cache_lock);
+    int64_t since = resolve->flushed_ns;
+    resolve->flushed_ns = pl_clock_boottime_ns(resolve->options.clock);
+    pl_file_cache_each_seen(resolve->cache, since, flush_one, &flush);
+    pthread_mutex_unlock(&resolve->cache_lock);
+}
+
+void pl_resolve_clock_changed(pl_resolve *resolve)
+{
+    int64_t limit = pl_clock_realtime_ns(resolve->options.clock) - CLOCK_WINDOW_NS;
+
+    pthread_mutex_lock(&resolve->cache_lock);
+    size_t dropped = pl_file_cache_drop_newer(resolve->cache, limit);
+    pthread_mutex_unlock(&resolve->cache_lock);
+    pl_log_write(resolve->options.log, PL_LOG_INFO, "the clock was set: %zu hashes will be taken again",
+                 dropped);
+}
+
+size_t pl_resolve_forbidden(pl_resolve *resolve, pl_identity *out, size_t n)
+{
+    size_t count = 0;
+
+    pthread_mutex_lock(&resolve->store_lock);
+    if (resolve->reader)
+        count = pl_store_own_files(resolve->reader, out, n);
+    pthread_mutex_unlock(&resolve->store_lock);
+    return count;
+}
+
+void pl_resolve_stats_get(pl_resolve *resolve, pl_stats *out)
+{
+    pl_hasher_stats hasher;
+    pl_file_cache_stats cache;
+
+    pl_hasher_stats_get(resolve->hasher, &hasher);
+    pthread_mutex_lock(&resolve->cache_lock);
+    pl_file_cache_stats_get(resolve->cache, &cache);
+    pthread_mutex_unlock(&resolve->cache_lock);
+    size_t struct_size = out->struct_size;
+    *out = (pl_stats){
+        .struct_size = struct_size,
+        .hits_hot = atomic_load_explicit(&resolve->hits_hot, memory_order_relaxed),
+        .hits_ledger = atomic_load_explicit(&resolve->hits_ledger, memory_order_relaxed),
+        .failures = atomic_load_explicit(&resolve->failures, memory_order_relaxed),
+        .files_hashed = hasher.files_hashed,
+        .bytes_hashed = hasher.bytes_hashed,
+        .evictions = cache.evicted + cache.rotated,
+        .entries = cache.entries,
+    };
+}
+
+size_t pl_resolve_backlog(pl_resolve *resolve)
+{
+    pl_hasher_stats stats;
+
+    pl_hasher_stats_get(resolve->hasher, &stats);
+    return (size_t)(stats.waiting + stats.running);
+}
+
+void pl_resolve_drain(pl_resolve *resolve)
+{
+    pl_hasher_drain(resolve->hasher);
+}
+
+int pl_resolve_new(const pl_resolve_options *options, pl_resolve **out)
+{
+    pl_auto_free pl_resolve *resolve = calloc(1, sizeof(*resolve));
+    int r;
+
+    if (!resolve)
+        return pl_error_nomem();
+    resolve->options = *options;
+    resolve->options.algorithms |= PL_SHA256;
+    if (resolve->options.path_ttl_ns == 0)
+        resolve->options.path_ttl_ns = DEFAULT_PATH_TTL_NS;
+    if (resolve->options.min_assurance == PL_ASSURANCE_NONE)
+        resolve->options.min_assurance = PL_ASSURANCE_PROBED;
+    if (!resolve->options.clock)
+        resolve->options.clock = pl_clock_system();
+    r = pl_file_cache_new(options->cache_limit, &resolve->cache);
+    if (r < 0)
+        return r;
+    pl_hasher_options hasher = {
+        .workers = options->workers,
+        .low_priority = options->low_priority,
+        .log = options->log,
+        .prober = {.clock = resolve->options.clock,
+                   .algorithms = resolve->options.algorithms,
+                   .max_file_size = options->max_file_size,
+                   .fine_grained_times = pl_kernel_has_fine_grained_times()},
+    };
+    r = pl_hasher_new(&hasher, &resolve->hasher);
+    if (r < 0) {
+        (void)pl_file_cache_free(resolve->cache);
+        return r;
+    }
+    (void)pthread_mutex_init(&resolve->cache_lock, NULL);
+    (void)pthread_mutex_init(&resolve->store_lock, NULL);
+    (void)pthread_mutex_init(&resolve->retry_lock, NULL);
+    resolve->reader = options->reader;
+    resolve->flushed_ns = pl_clock_boottime_ns(resolve->options.clock);
+    *out = pl_steal(&resolve);
+    return 0;
+}
+
+pl_resolve *pl_resolve_free(pl_resolve *resolve)
+{
+    if (!resolve)
+        return NULL;
+    (void)pl_hasher_free(resolve->hasher); /* first: its callbacks use all the rest */
+    while (resolve->retries) {
+        job *j = resolve->retries;
+        resolve->retries = j->next;
+        (void)job_free(j);
+    }
+    (void)pl_file_cache_free(resolve->cache);
+    (void)pl_store_close(resolve->reader);
+    (void)pthread_mutex_destroy(&resolve->cache_lock);
+    (void)pthread_mutex_destroy(&resolve->store_lock);
+    (void)pthread_mutex_destroy(&resolve->retry_lock);
+    free(resolve);
+    return NULL;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The serving protocol of NEVER-STALE: hot cache, then ledger, then a fresh hash; the one coordinator of
+ * cache, hasher and store. An answer is always bound to an identity that was seen at the time of asking; the
+ * path is an attribute that is recorded with it.
+ *
+ * Any thread. Callbacks run on a hash worker, or on the caller's thread when the answer was hot.
+ */
+#ifndef PL_LEDGER_RESOLVE_H
+#define PL_LEDGER_RESOLVE_H
+
+#include "ledger/store/writer.h"
+#include "src/file/file_cache.h"
+#include "src/file/hasher.h"
+
+typedef struct pl_resolve pl_resolve;
+
+typedef struct pl_resolve_options {
+    pl_store *reader;  /* for ledger lookups; taken over on success; NULL: none */
+    pl_writer *writer; /* for what is learned; not owned, must outlive; NULL: nothing is recorded */
+    const pl_clock *clock;
+    const pl_log *log;
+    char boot_id[PL_BOOT_ID_SIZE];
+    int64_t path_ttl_ns;        /* 0: one day */
+    uint32_t algorithms;        /* sha256 is added */
+    pl_assurance min_assurance; /* least that is cached; NONE means PROBED */
+    unsigned workers;           /* 0: one a core */
+    uint64_t max_file_size;     /* 0: no limit */
+    size_t cache_limit;         /* 0: file_cache's own */
+    bool low_priority;          /* hash at idle priority */
+    bool reuse_across_reboot;   /* step 15: explicit choice */
+    bool retry_young;           /* keep what was too young to be cached open for pl_resolve_retry */
+} pl_resolve_options;
+
+typedef struct pl_answer {
+    int outcome; /* 0, PL_VANISHED, ... */
+    int error;   /* errno behind it, 0: none */
+    pl_answer_source source;
+    pl_assurance assurance;
+    pl_identity identity;
+    pl_digest_set digests; /* with outcome 0 */
+} pl_answer;
+
+/* Where the asked-for bytes were seen. Strings are borrowed. */
+typedef struct pl_place {
+    const char *path; /* absolute; NULL: nameless (memfd, a passed descriptor): nothing is recorded */
+    uint64_t mnt_ns;
+    const char *container;
+    pl_detected_by detected_by;
+} pl_place;
+
+typedef void (*pl_answer_fn)(void *context, const pl_answer *answer);
+
+int pl_resolve_new(const pl_resolve_options *options, pl_resolve **out);
+/* Waits for running hashes; waiting ones are answered with PL_PENDING. NULL safe, returns NULL. */
+pl_resolve *pl_resolve_free(pl_resolve *resolve);
+
+/* Step 9: from memory alone, no system call, no disk. True: *out is the answer, place is bound and seen. */
+bool pl_resolve_hot(pl_resolve *resolve, const pl_identity *identity, const pl_place *place, pl_answer *out);
+/* Hot, else the ledger: may read the disk, never the file. */
+bool pl_resolve_recall(pl_resolve *resolve, const pl_identity *identity, const pl_place *place,
+                       pl_answer *out);
+/* Queues a lookup that may read the file. fd: the pinned file, taken over on success (0). done is called
+ * exactly once, from a worker. PL_ERR_QUEUE_FULL, PL_ERR_NOMEM: not taken. */
+int pl_resolve_submit(pl_resolve *resolve, int fd, const pl_place *place, bool urgent, pl_answer_fn done,
+                      void *context);
+/* Waits until nothing is queued or being read. */
+void pl_resolve_drain(pl_resolve *resolve);
+
+/* A living process runs it: its path is seen. */
+void pl_resolve_touch(pl_resolve *resolve, const char *path, uint64_t mnt_ns);
+/* Re-reads what was too young to be cached and is due. Returns nanoseconds until the next one is due, -1:
+ * none. */
+int64_t pl_resolve_retry(pl_resolve *resolve);
+/* Rotates what is past its TTL. Any interval. */
+void pl_resolve_sweep(pl_resolve *resolve);
+/* Tells the ledger which paths were seen since the last flush. */
+void pl_resolve_flush_seen(pl_resolve *resolve);
+/* Step 16: the wall clock was set. */
+void pl_resolve_clock_changed(pl_resolve *resolve);
+/* Identities that are never opened: the ledger's own files, as they are now. Returns how many. */
+size_t pl_resolve_forbidden(pl_resolve *resolve, pl_identity *out, size_t n);
+
+void pl_resolve_stats_get(pl_resolve *resolve, pl_stats *out);
+size_t pl_resolve_backlog(pl_resolve *resolve);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The hot cache: identity -> digests, and (path, mount namespace) -> entry. No I/O, no lock, no clock of its own:
+ * its owner serialises the calls and says what time it is. An answer by path is a claim that the owner proves with one
+ * statx (step 10); an answer by identity is the proof.
+ *
+ * Invariants: one entry an identity; a path points at no more than one entry; an entry without a path lives until the
+ * sweep; a path's day is its own (last_seen moves with the path, not with a pid). At most `limit` entries: beyond it
+ * the least recently seen of a small sample goes.
+ */
+#ifndef PL_FILE_FILE_CACHE_H
+#define PL_FILE_FILE_CACHE_H
+
+#include "src/file/digest.h"
+#include "src/file/identity.h"
+
+typedef struct pl_file_cache pl_file_cache;
+
+typedef struct pl_cached_file {
+    pl_identity identity;
+    pl_digest_set digests;
+    pl_assurance assurance;
+    pl_tier tier;
+    int64_t version_id; /* row of the ledger, 0: not written yet */
+} pl_cached_file;
+
+typedef struct pl_file_cache_stats {
+    uint64_t hits_identity, hits_path, misses, stale /* by path, identity differed */, inserted, evicted, rotated, dropped;
+    uint64_t entries, paths, bytes; /* now; bytes: of heap */
+} pl_file_cache_stats;
+
+int pl_file_cache_new(size_t limit /* entries; 0: 65,536 */, pl_file_cache **out);
+pl_file_cache *pl_file_cache_free(pl_file_cache *cache);
+
+/* By identity, no system call: true and *out (a copy), else false. Touches the entry. */
+bool pl_file_cache_find(pl_file_cache *cache, const pl_identity *identity, int64_t now_ns, pl_cached_file *out);
+/* What path was bound to when last proven: true and *out; the owner compares out->identity with a fresh statx. */
+bool pl_file_cache_find_path(pl_file_cache *cache, const char *path, uint64_t mnt_ns, pl_cached_file *out);
+/* Adds or replaces. PL_ERR_NOMEM leaves the cache as it was. */
+int pl_file_cache_insert(pl_file_cache *cache, const pl_cached_file *file, int64_t now_ns);
+/* Binds path to the entry of identity (which must be there, else PL_ERR_INVALID) and moves its last_seen. */
+int pl_file_cache_bind(pl_file_cache *cache, const char *path, uint64_t mnt_ns, const pl_identity *identity, int64_t now_ns);
+/* A proven hit: moves last_seen of path (and its entry). */
+void pl_file_cache_touch(pl_file_cache *cache, const char *path, uint64_t mnt_ns, int64_t now_ns);
+bool pl_file_cache_drop(pl_file_cache *cache, const pl_identity *identity); /* with the paths bound to it */
+bool pl_file_cache_drop_path(pl_file_cache *cache, const char *path, uint64_t mnt_ns);
+/* Step 16: drops entries with ctime >= limit_ns. Returns how many. */
+size_t pl_file_cache_drop_newer(pl_file_cache *cache, int64_t ctime_limit_ns);
+void pl_file_cache_clear(pl_file_cache *cache);
+/* Rotates paths last seen before limit_ns, then entries without a path and older. rotated (may be NULL) is called for
+ * each path. Returns the number of paths. */
+size_t pl_file_cache_sweep(pl_file_cache *cache, int64_t limit_ns,
+                           void (*rotated)(void *context, const char *path, uint64_t mnt_ns), void *context);
+/* For each path seen since since_ns: (path, mnt_ns, last_seen_ns, version_id), for the lazy flush of last_seen. */
+void pl_file_cache_each_seen(pl_file_cache *cache, int64_t since_ns,
+                             void (*each)(void *context, const char *path, uint64_t mnt_ns, int64_t last_seen_ns,
+                                          int64_t version_id),
+                             void *context);
+void pl_file_cache_stats_get(const pl_file_cache *cache, pl_file_cache_stats *out);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Hash workers: a bounded queue of open descriptors, N threads at low CPU and I/O priority, single flight by identity.
+ * The lease probe itself runs at normal priority (a stopped holder blocks writers); only the reading is idle work.
+ * A worker that hangs in read(2) (FUSE, dead NFS) is given up: the pool starts another in its place, up to a limit, and
+ * the job answers PL_UNREADABLE with ETIMEDOUT after stall_ns. Calls: any thread. Callbacks: on a worker thread.
+ */
+#ifndef PL_FILE_HASHER_H
+#define PL_FILE_HASHER_H
+
+#include "src/base/log.h"
+#include "src/file/probe.h"
+
+typedef struct pl_hasher pl_hasher;
+
+typedef struct pl_hasher_options {
+    unsigned workers;        /* 0: one a core */
+    unsigned max_stalled;    /* hung workers that are replaced before the pool stops growing; 0: 8 */
+    size_t queue_limit;      /* jobs waiting; 0: 4,096 */
+    int64_t stall_ns;        /* without progress for this long a worker counts as hung; 0: 30 s */
+    bool low_priority;       /* nice 19 and idle-class I/O while reading (daemon); false: caller's own (sum) */
+    pl_prober_options prober;
+    const pl_log *log;
+} pl_hasher_options;
+
+typedef struct pl_hasher_stats {
+    uint64_t files_hashed, bytes_hashed, failures, joined /* by single flight */, refused /* queue full */, stalled;
+    uint64_t waiting, running; /* now */
+} pl_hasher_stats;
+
+/*
+ * A job asks first, on the worker, whether somebody already knows this identity (the ledger): true: *result is filled
+ * and nothing is read. Then reads, then calls done exactly once, also for jobs that never ran because of
+ * pl_hasher_free (outcome PL_PENDING). `fd` belongs to the job from a successful submit on and is closed by it.
+ */
+typedef struct pl_hash_job {
+    int fd;
+    uint32_t algorithms;   /* 0: default */
+    bool urgent;           /* goes before those that are not */
+    bool force;            /* do not ask known(), do not join a running job: a re-read is wanted */
+    bool (*known)(void *context, const pl_identity *identity, int fd, pl_probe_result *result);
+    void (*done)(void *context, const pl_probe_result *result, bool was_known);
+    void *context;
+} pl_hash_job;
+
+int pl_hasher_new(const pl_hasher_options *options, pl_hasher **out);
+/* Finishes running jobs, answers waiting ones with PL_PENDING; hung workers are abandoned (detached). NULL safe. */
+pl_hasher *pl_hasher_free(pl_hasher *hasher);
+/* 0: taken. PL_ERR_QUEUE_FULL, PL_ERR_NOMEM: not taken, fd still the caller's, done will not be called. */
+int pl_hasher_submit(pl_hasher *hasher, const pl_hash_job *job);
+void pl_hasher_stats_get(pl_hasher *hasher, pl_hasher_stats *out);
+/* Waits until nothing waits or runs, hung workers apart. */
+void pl_hasher_drain(pl_hasher *hasher);
+
+#endif

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Puts the rooms together and turns the crank. Owns the writer, resolve, recorder and source, in this order
+ * of birth and the reverse order of death: resolve's callbacks need recorder and writer, the recorder needs
+ * the writer.
+ *
+ * The order at the start keeps the record whole: the source is opened first (events queue up in the kernel),
+ * then the last run is closed, then what lives already is recorded, then the queued events are read; what
+ * both saw is recognised by process and image.
+ */
+#include "tools/procledgerd/daemon.h"
+
+#include "src/base/cleanup.h"
+#include "src/base/error.h"
+#include "src/base/notify.h"
+#include "tools/procledgerd/live.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <sys/utsname.h>
+
+#define SWEEP_S 10
+#define DESCRIPTORS_WANTED 65536 /* pinned executables wait for their hash */
+
+enum { POLL_SOURCE, POLL_HASHES, POLL_SIGNAL, POLL_SWEEP, POLL_RETRY, POLL_CLOCK, POLL_COUNT };
+
+struct pl_daemon {
+    const pl_daemon_options *options;
+    const pl_log *log;
+    char *db;
+    char boot_id[PL_BOOT_ID_SIZE];
+    pl_writer *writer;
+    pl_resolve *resolve;
+    pl_recorder *recorder;
+    pl_source *source;
+    struct pollfd polls[POLL_COUNT];
+    bool run_open, stopped;
+};
+
+static int timer_new(clockid_t clock, int flags, time_t first_s, time_t interval_s)
+{
+    struct itimerspec spec = {.it_value.tv_sec = first_s, .it_interval.tv_sec = interval_s};
+    pl_auto_close int fd = timerfd_create(clock, TFD_CLOEXEC | TFD_NONBLOCK);
+
+    if (fd < 0 || timerfd_settime(fd, flags, &spec, NULL) < 0)
+        return -1;
+    return pl_steal_fd(&fd);
+}
+
+static int arm_clock_watch(int fd)
+{
+    /* Fires never; its read fails with ECANCELED when somebody sets the clock (timerfd_create(2)). */
+    struct itimerspec spec = {.it_value.tv_sec = INT32_MAX};
+
+    return timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &spec, NULL);
+}
+
+static int open_descriptors(pl_daemon *d)
+{
+    sigset_t signals;
+
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    d->polls[POLL_SIGNAL].fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    d->polls[POLL_SWEEP].fd = timer_new(CLOCK_BOOTTIME, 0, SWEEP_S, SWEEP_S);
+    d->polls[POLL_RETRY].fd = timer_new(CLOCK_BOOTTIME, 0, 0, 0);
+    d->polls[POLL_CLOCK].fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (d->polls[POLL_SIGNAL].fd < 0 || d->polls[POLL_SWEEP].fd < 0 || d->polls[POLL_RETRY].fd < 0 ||
+        d->polls[POLL_CLOCK].fd < 0 || arm_clock_watch(d->polls[POLL_CLOCK].fd) < 0)
+        return pl_error_errno(PL_ERR_SYSTEM, errno, "cannot open the event loop's descriptors");
+    return 0;
+}
+
+static int open_ledger(pl_daemon *d)
+{
+    pl_store_options recording = {.mode = PL_STORE_RECORDER, .log = d->log};
+    pl_store_options reading = {.mode = PL_STORE_READ, .log = d->log};
+    pl_writer_options writer = {.retain_ns = d->options->retain_ns,
+                                .max_db_size = d->options->max_db_size,
+                                .path_ttl_ns = d->options->path_ttl_ns};
+    pl_resolve_options resolve = {
+        .log = d->log,
+        .path_ttl_ns = d->options->path_ttl_ns,
+        .algorithms = d->options->algorithms,
+        .low_priority = true,
+        .reuse_across_reboot = d->options->reuse_across_reboot,
+        .retry_young = true,
+    };
+    pl_store *store = NULL;
+
+    int r = pl_store_open(d->db, &recording, &store);
+    if (r < 0)
+        return r;
+    r = pl_writer_new(store, &writer, &d->writer);
+    if (r < 0) {
+        (void)pl_store_close(store);
+        return r;
+    }
+    r = pl_store_open(d->db, &reading, &resolve.reader);
+    if (r < 0)
+        return r;
+    resolve.writer = d->writer;
+    memcpy(resolve.boot_id, d->boot_id, sizeof(resolve.boot_id));
+    r = pl_resolve_new(&resolve, &d->resolve);
+    if (r < 0)
+        (void)pl_store_close(resolve.reader);
+    return r;
+}
+
+static void source_options(pl_daemon *d, pl_source_options *out)
+{
+    *out = (pl_source_options){
+        .procfs = {.root = "/proc", .pin = d->options->hashing},
+        .clock = pl_clock_system(),
+        .log = d->log,
+        .event = pl_recorder_event,
+        .context = d->recorder,
+    };
+}
+
+static int open_recorder(pl_daemon *d)
+{
+    pl_recorder_options recorder = {
+        .resolve = d->resolve,
+        .writer = d->writer,
+        .clock = pl_clock_system(),
+        .log = d->log,
+        .procfs = {.root = "/proc"},
+        .argv_mode = d->options->argv_mode,
+        .ignore = (const char *const *)d->options->ignore,
+        .hashing = d->options->hashing,
+        .pid_ttl_ns = d->options->pid_ttl_ns,
+        .live = d->options->live ? pl_live_print : NULL,
+    };
+    pl_source_options source;
+    char why[512] = "";
+
+    int r = pl_recorder_new(&recorder, &d->recorder);
+    if (r < 0)
+        return r;
+    source_options(d, &source);
+    r = pl_source_open(d->options->source, &source, &d->source, why, sizeof(why));
+    if (r == 0)
+        pl_log_write(d->log, PL_LOG_INFO, "source %s", why[0] ? why : d->source->class->name);
+    return r;
+}
+
+/* The list as one text for `about`; "" for none. */
+static char *join(char *const *list, const char *separator)
+{
+    size_t size = 1;
+
+    for (size_t i = 0; list[i]; i++)
+        size += strlen(list[i]) + strlen(separator);
+    char *text = calloc(1, size);
+    for (size_t i = 0; text && list[i]; i++)
+        (void)strcat(strcat(text, i ? separator : ""), list[i]);
+    return text;
+}
+
+static void read_line(const char *path, char *out, size_t size)
+{
+    pl_auto_fclose FILE *file = fopen(path, "re");
+
+    out[0] = '\0';
+    if (file && fgets(out, (int)size, file))
+        out[strcspn(out, "\n")] = '\0';
+}
+
+static int begin_run(pl_daemon *d)
+{
+    static const char *const modes[] = {
+        [PL_ARGV_FULL] = "full", [PL_ARGV_REDACT] = "redact", [PL_ARGV_OFF] = "off"};
+    static const pl_algorithm all[] = {PL_SHA256, PL_MD5, PL_SHA1, PL_SHA512};
+    char machine_id[64], algorithms[64] = "";
+    struct utsname host;
+    pl_auto_free char *ignored = join(d->options->ignore, "\n");
+
+    if (!ignored)
+        return pl_error_nomem();
+    read_line("/etc/machine-id", machine_id, sizeof(machine_id));
+    (void)uname(&host);
+    for (size_t i = 0; d->options->hashing && i < sizeof(all) / sizeof(*all); i++)
+        if ((d->options->algorithms | PL_SHA256) & all[i])
+            (void)strcat(strcat(algorithms, i ? "," : ""), pl_algorithm_name(all[i]));
+    pl_run run = {
+        .version = PROCLEDGER_VERSION,
+        .source = d->source->class->name,
+        .boot_id = d->boot_id,
+        .hostname = host.nodename,
+        .machine_id = machine_id,
+        .kernel = host.release,
+        .argv_mode = modes[d->options->argv_mode],
+        .ignored = ignored,
+        .algorithms = algorithms[0] ? algorithms : "none",
+        .time_ns = pl_clock_realtime_ns(pl_clock_system()),
+        .alive = pl_recorder_is_alive,
+        .adopt = pl_recorder_adopt,
+        .context = d->recorder,
+    };
+    int r = pl_writer_run_begin(d->writer, &run);
+    d->run_open = r == 0;
+    return r;
+}
+
+static int take_snapshot(pl_daemon *d)
+{
+    pl_source_options source;
+
+    source_options(d, &source);
+    pl_recorder_set_source(d->recorder, PL_EVENTS_SNAPSHOT, "snapshot");
+    int r = pl_source_snapshot(&source);
+    pl_recorder_adoption_done(d->recorder);
+    bool scans = strcmp(d->source->class->name, "scan") == 0;
+    pl_recorder_set_source(d->recorder, scans ? PL_EVENTS_SCAN : PL_EVENTS_NETLINK, d->source->class->name);
+    return r;
+}
+
+static void raise_descriptor_limit(const pl_log *log)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= DESCRIPTORS_WANTED)
+        return;
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        pl_log_write(log, PL_LOG_WARNING, "cannot raise the descriptor limit: %s", strerror(errno));
+}
+
+static int choose_db(pl_daemon *d)
+{
+    if (!d->options->db) {
+        int r = pl_store_default_path(&d->db);
+        return r < 0 ? r : pl_store_prepare_folder(d->db);
+    }
+    d->db = strdup(d->options->db);
+    return d->db ? 0 : pl_error_nomem();
+}
+
+int pl_daemon_new(const pl_daemon_options *options, const pl_log *log, pl_daemon **out)
+{
+    pl_daemon *d = calloc(1, sizeof(*d));
+
+    if (!d)
+        return pl_error_nomem();
+    d->options = options;
+    d->log = log;
+    for (size_t i = 0; i < POLL_COUNT; i++)
+        d->polls[i] = (struct pollfd){.fd = -1, .events = POLLIN};
+    raise_descriptor_limit(log);
+    int r = choose_db(d);
+    if (r == 0)
+        r = pl_boot_id_read("/proc", d->boot_id);
+    if (r == 0)
+        r = open_descriptors(d);
+    if (r == 0)
+        r = open_ledger(d);
+    if (r == 0)
+        r = open_recorder(d);
+    if (r == 0)
+        r = begin_run(d);
+    if (r == 0)
+        r = take_snapshot(d);
+    if (r < 0) {
+        (void)pl_daemon_free(d);
+        return r;
+    }
+    d->polls[POLL_SOURCE].fd = d->source->class->fd(d->source);
+    d->polls[POLL_HASHES].fd = pl_recorder_fd(d->recorder);
+    *out = d;
+    return 0;
+}
+
+static void arm_retry(pl_daemon *d, int64_t wait_ns)
+{
+    struct itimerspec spec = {0};
+
+    if (wait_ns >= 0) {
+        spec.it_value.tv_sec = wait_ns / PL_NS_PER_S;
+        spec.it_value.tv_nsec = wait_ns % PL_NS_PER_S + 1;
+    }
+    (void)timerfd_settime(d->polls[POLL_RETRY].fd, 0, &spec, NULL);
+}
+
+static void drain_timer(int fd)
+{
+    uint64_t ticks;
+
+    (void)!read(fd, &ticks, sizeof(ticks));
+}
+
+static void on_clock(pl_daemon *d)
+{
+    uint64_t ticks;
+
+    if (read(d->polls[POLL_CLOCK].fd, &ticks, sizeof(ticks)) < 0 && errno == ECANCELED)
+        pl_resolve_clock_changed(d->resolve);
+    (void)arm_clock_watch(d->polls[POLL_CLOCK].fd);
+}
+
+/* Whatever is ready, once. Negative: the source is dead. */
+static int turn(pl_daemon *d)
+{
+    int r = 0;
+
+    if (d->polls[POLL_CLOCK].revents)
+        on_clock(d);
+    if (d->polls[POLL_SOURCE].revents)
+        r = d->source->class->dispatch(d->source);
+    if (d->polls[POLL_HASHES].revents) {
+        pl_recorder_dispatch(d->recorder);
+        arm_retry(d, pl_resolve_retry(d->resolve));
+    }
+    if (d->polls[POLL_RETRY].revents) {
+        drain_timer(d->polls[POLL_RETRY].fd);
+        arm_retry(d, pl_resolve_retry(d->resolve));
+    }
+    if (d->polls[POLL_SWEEP].revents) {
+        drain_timer(d->polls[POLL_SWEEP].fd);
+        pl_recorder_sweep(d->recorder);
+        arm_retry(d, pl_resolve_retry(d->resolve));
+    }
+    if (d->polls[POLL_SIGNAL].revents)
+        d->stopped = true;
+    return r;
+}
+
+int pl_daemon_run(pl_daemon *d)
+{
+    (void)fprintf(stderr, "procledgerd: ready source=%s db=%s\n", d->source->class->name, d->db);
+    pl_notify_ready();
+    while (!d->stopped) {
+        if (poll(d->polls, POLL_COUNT, -1) < 0 && errno != EINTR)
+            return pl_error_errno(PL_ERR_SYSTEM, errno, "poll");
+        int r = turn(d);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Events that the kernel has queued already belong to this run. */
+static void drain_source(pl_daemon *d)
+{
+    struct pollfd *source = &d->polls[POLL_SOURCE];
+
+    for (int rounds = 0; rounds < 1024 && poll(source, 1, 0) > 0 && (source->revents & POLLIN); rounds++)
+        if (d->source->class->dispatch(d->source) < 0)
+            return;
+}
+
+pl_daemon *pl_daemon_free(pl_daemon *d)
+{
+    if (!d)
+        return NULL;
+    if (d->source && d->stopped)
+        drain_source(d);
+    if (d->source)
+        (void)d->source->class->close(d->source);
+    if (d->stopped)
+        pl_resolve_drain(d->resolve);
+    if (d->recorder) {
+        pl_recorder_dispatch(d->recorder);
+        pl_recorder_flush(d->recorder);
+    }
+    if (d->run_open && d->stopped)
+        (void)pl_writer_run_end(d->writer, pl_clock_realtime_ns(pl_clock_system()));
+    (void)pl_resolve_free(d->resolve); /* its last answers go to the recorder */
+    if (d->recorder)
+        pl_recorder_dispatch(d->recorder);
+    (void)pl_recorder_free(d->recorder);
+    (void)pl_writer_free(d->writer);
+    d->polls[POLL_SOURCE].fd = d->polls[POLL_HASHES].fd = -1; /* their owners closed them */
+    for (size_t i = 0; i < POLL_COUNT; i++)
+        pl_cleanup_close(&d->polls[i].fd);
+    free(d->db);
+    free(d);
+    return NULL;
+}
