@@ -32,8 +32,8 @@ typedef enum pl_event_source {
 } pl_event_source;
 
 typedef struct pl_execution {
-    int64_t eid;       /* given by the recorder: pl_writer_next_eid */
-    int64_t time_ns;   /* wall clock since the epoch: seconds and nanoseconds of the view come from it */
+    int64_t eid;     /* given by the recorder: pl_writer_next_eid */
+    int64_t time_ns; /* wall clock since the epoch: seconds and nanoseconds of the view come from it */
     pid_t pid, ppid;
     uint64_t start_ticks;
     int64_t parent_eid, prev_eid; /* 0: none */
@@ -42,7 +42,7 @@ typedef struct pl_execution {
     const char *argv; /* NUL after each */
     size_t argv_length;
     uint32_t uid, euid, suid, gid, egid, auid, session;
-    uint32_t mode; /* st_mode; 0: not known */
+    uint32_t mode;  /* st_mode; 0: not known */
     uint32_t flags; /* pl_image_flag */
     uint64_t mnt_ns;
     pl_event_source source;
@@ -59,6 +59,7 @@ typedef struct pl_execution_hash {
     pl_assurance assurance;
     pl_digest_set digests; /* with PL_HASH_OK */
     uint64_t size;
+    bool script; /* of its script: becomes script_sha256, leaves hash_state and assurance alone */
 } pl_execution_hash;
 
 typedef struct pl_execution_end {
@@ -71,8 +72,8 @@ typedef struct pl_execution_end {
 } pl_execution_end;
 
 typedef struct pl_fork_record {
-    int64_t fork_id; /* given by the recorder: pl_writer_next_fork_id */
-    int64_t time_ns; /* wall clock of the fork */
+    int64_t fork_id;     /* given by the recorder: pl_writer_next_fork_id */
+    int64_t time_ns;     /* wall clock of the fork */
     int64_t end_time_ns; /* 0: runs */
     pid_t pid, ppid;
     int64_t image_eid; /* the image it runs, its parent's; 0: not known */

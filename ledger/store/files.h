@@ -27,13 +27,13 @@ typedef struct pl_sighting {
     pl_detected_by detected_by;
     pl_hash_state hash_state;
     pl_assurance assurance;
-    bool cacheable;        /* may be served again from the ledger under step 10 */
+    bool cacheable; /* may be served again from the ledger under step 10 */
     pl_identity identity;
     pl_file_system fs;
-    int64_t hashed_ns;       /* wall clock at S1 */
-    int64_t wall_minus_boot_ns; /* CLOCK_REALTIME - CLOCK_BOOTTIME when hashed */
+    int64_t hashed_ns;             /* wall clock at S1 */
+    int64_t wall_minus_boot_ns;    /* CLOCK_REALTIME - CLOCK_BOOTTIME when hashed */
     char boot_id[PL_BOOT_ID_SIZE]; /* boot in which it was hashed */
-    pl_digest_set digests;   /* with PL_HASH_OK */
+    pl_digest_set digests;         /* with PL_HASH_OK */
 } pl_sighting;
 
 /* What the ledger knows of an identity. */

@@ -23,9 +23,9 @@ typedef enum pl_store_mode {
 
 typedef struct pl_store_options {
     pl_store_mode mode;
-    int busy_ms;             /* busy time-out; 0: 5,000 */
-    int cache_kib;           /* page cache; 0: 2,048, a recorder 16,384 */
-    const pl_clock *clock;   /* NULL: the system's */
+    int busy_ms;           /* busy time-out; 0: 5,000 */
+    int cache_kib;         /* page cache; 0: 2,048, a recorder 16,384 */
+    const pl_clock *clock; /* NULL: the system's */
     const pl_log *log;
 } pl_store_options;
 

@@ -17,14 +17,14 @@
 typedef struct pl_writer pl_writer;
 
 typedef struct pl_writer_options {
-    size_t batch_count;      /* records; 0: 8,192 */
-    int64_t batch_ns;        /* oldest record's wait; 0: 200 ms */
-    size_t queue_bytes;      /* memory of what waits; 0: 64 MiB */
-    int64_t retry_ns;        /* first pause after a failure, doubled up to 5 s; 0: 100 ms */
-    int64_t retain_ns;       /* executions older than this go; 0: 90 days */
-    uint64_t max_db_size;    /* bytes; 0: 2 GiB */
+    size_t batch_count;        /* records; 0: 8,192 */
+    int64_t batch_ns;          /* oldest record's wait; 0: 200 ms */
+    size_t queue_bytes;        /* memory of what waits; 0: 64 MiB */
+    int64_t retry_ns;          /* first pause after a failure, doubled up to 5 s; 0: 100 ms */
+    int64_t retain_ns;         /* executions older than this go; 0: 90 days */
+    uint64_t max_db_size;      /* bytes; 0: 2 GiB */
     unsigned min_free_percent; /* of the file system; below it the oldest executions go early; 0: 5 */
-    int64_t path_ttl_ns;     /* 0: one day */
+    int64_t path_ttl_ns;       /* 0: one day */
     /* Called on the writer thread after each commit with the greatest eid in the file; may be NULL. */
     void (*committed)(void *context, int64_t eid);
     void *context;
@@ -55,8 +55,8 @@ int pl_writer_sighting(pl_writer *writer, const pl_sighting *sighting);
 /* last_time of version_id, or (0: not known) of the open version of path, moves to time_ns: "seen"; folded, lazily. */
 int pl_writer_seen(pl_writer *writer, int64_t version_id, const char *path, uint64_t mnt_ns, int64_t time_ns);
 /* Closes the open version: vanished, expired (PL_VANISHED / expired by reason text of the view). */
-int pl_writer_close_version(pl_writer *writer, const char *path, uint64_t mnt_ns, int64_t time_ns, const char *end_reason,
-                            pl_detected_by detected_by);
+int pl_writer_close_version(pl_writer *writer, const char *path, uint64_t mnt_ns, int64_t time_ns,
+                            const char *end_reason, pl_detected_by detected_by);
 /* A row in gaps. lost -1: unknown. end_time_ns 0: still open is not a thing: pass now. source and reason: static or copied. */
 int pl_writer_gap(pl_writer *writer, int64_t time_ns, int64_t end_time_ns, int64_t lost, const char *source,
                   const char *reason);
@@ -81,7 +81,7 @@ typedef struct pl_run_counters {
 } pl_run_counters;
 int pl_writer_run_begin(pl_writer *writer, const pl_run *run);
 int pl_writer_run_counters(pl_writer *writer, const pl_run_counters *counters, int64_t time_ns); /* folded */
-int pl_writer_run_end(pl_writer *writer, int64_t time_ns); /* clean = 1 */
+int pl_writer_run_end(pl_writer *writer, int64_t time_ns);                                       /* clean = 1 */
 
 /* One small step of retention, rotation (versions past path_ttl become expired) and incremental vacuum, on the writer
  * thread between batches. The recorder's sweep asks for it each 10 s. */

@@ -78,8 +78,9 @@ UPDATE _execution SET exit_code = ?2, exit_signal = ?3, duration_ns = ?4, end_re
   WHERE id = ?1 AND end_reason IS NULL
 
 -- name: st_executions_alive
-SELECT e.id, e.pid, e.start_ticks, e.parent_id, e.time, e.time_ns, x.boot_id
-  FROM _execution e LEFT JOIN _context x ON x.id = e.context_id WHERE e.end_reason IS NULL AND e.id > ?1
+SELECT e.id, e.pid, e.start_ticks, e.parent_id, x.boot_id, CASE WHEN p.bytes = x'' THEN p.text ELSE p.bytes END
+  FROM _execution e LEFT JOIN _image i ON i.id = e.image_id LEFT JOIN _path p ON p.id = i.path_id
+  LEFT JOIN _context x ON x.id = e.context_id WHERE e.end_reason IS NULL AND e.id > ?1
   ORDER BY e.id LIMIT 1
 
 -- name: st_executions_pending
@@ -87,7 +88,10 @@ SELECT e.id FROM _image i JOIN _execution e ON e.image_id = i.id
   WHERE i.hash_state = 0 AND e.end_reason IS NOT NULL LIMIT 1
 
 -- name: st_forks_lost
-UPDATE _fork SET end_time = ?1 WHERE end_time IS NULL
+UPDATE _fork SET end_time = max(time, ?1) WHERE end_time IS NULL
+
+-- name: st_execution_lost
+UPDATE _execution SET end_reason = ?2, end_time = max(time, ?3) WHERE id = ?1
 
 -- name: st_fork_put
 INSERT INTO _fork(id, time, pid, ppid, image_eid, end_time) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
@@ -99,7 +103,7 @@ INSERT INTO _binary(path_id, container, content_id, first_time, last_time, execs
   last_time = max(last_time, excluded.last_time), execs = execs + excluded.execs
 
 -- name: st_version_open
-SELECT id, content_id, hash_state, assurance, cacheable, inode, dev_major, dev_minor, last_time, container
+SELECT content_id, hash_state, cacheable, boot_id, inode, dev_major, dev_minor, size, mtime_ns, ctime_ns, btime_ns
   FROM _version WHERE path_id = ?1 AND mnt_ns = ?2 AND end_time IS NULL
 
 -- name: st_version_insert
@@ -107,17 +111,20 @@ INSERT INTO _version(path_id, mnt_ns, container, content_id, hash_state, assuran
   nlink, dev_major, dev_minor, inode, generation, btime_ns, mtime_ns, ctime_ns, fs_magic, fsid, uuid, tier, fs_flags,
   boot_id, hashed_ns, wall_minus_boot_ns, first_time, last_time, detected_by)
   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-  ?24, ?25, ?26, ?27, ?28, ?29, ?30)
+  ?24, ?25, ?26, ?27, ?28, ?28, ?29)
 
 -- name: st_version_refresh
 UPDATE _version SET content_id = ?4, hash_state = ?5, assurance = ?6, cacheable = ?7, size = ?8, mode = ?9, uid = ?10,
   gid = ?11, nlink = ?12, dev_major = ?13, dev_minor = ?14, inode = ?15, generation = ?16, btime_ns = ?17,
   mtime_ns = ?18, ctime_ns = ?19, fs_magic = ?20, fsid = ?21, uuid = ?22, tier = ?23, fs_flags = ?24, boot_id = ?25,
-  hashed_ns = ?26, wall_minus_boot_ns = ?27, container = ?3, last_time = max(last_time, ?29)
+  hashed_ns = ?26, wall_minus_boot_ns = ?27, container = ?3, last_time = max(last_time, ?28)
   WHERE path_id = ?1 AND mnt_ns = ?2 AND end_time IS NULL
 
 -- name: st_version_seen
 UPDATE _version SET last_time = max(last_time, ?3) WHERE path_id = ?1 AND mnt_ns = ?2 AND end_time IS NULL
+
+-- name: st_version_seen_id
+UPDATE _version SET last_time = max(last_time, ?2) WHERE id = ?1 AND end_time IS NULL
 
 -- name: st_version_close
 UPDATE _version SET end_time = ?3, end_reason = ?4, detected_by = ?5
@@ -136,6 +143,9 @@ SELECT v.id, v.size, v.mode, v.uid, v.gid, v.nlink, v.dev_major, v.dev_minor, v.
 -- name: st_gap_insert
 INSERT INTO _gap(time, end_time, lost, source, reason) VALUES(?1, ?2, ?3, ?4, ?5)
 
+-- name: st_gap_grow
+UPDATE _gap SET end_time = max(end_time, ?2), lost = coalesce(lost, 0) + ?3 WHERE id = ?1
+
 -- name: st_change_insert
 INSERT INTO _change(time, path_id, mnt_ns, container, class, attention, reasons, old_content_id, new_content_id,
   last_old_time, first_new_time, new_mode, new_uid, detected_by)
@@ -143,15 +153,15 @@ INSERT INTO _change(time, path_id, mnt_ns, container, class, attention, reasons,
   (SELECT v.last_time FROM _version v WHERE v.path_id = ?2 AND v.content_id = ?6 ORDER BY v.id DESC LIMIT 1),
   ?1, ?8, ?9, ?10)
 
--- name: st_run_unfinished
-SELECT id, boot_id, last_time FROM _run WHERE end_time IS NULL ORDER BY id
+-- name: st_run_last
+SELECT coalesce(r.end_time, r.last_time), r.end_time IS NOT NULL, r.boot_id FROM _run r ORDER BY r.id DESC LIMIT 1
 
 -- name: st_run_insert
 INSERT INTO _run(time, last_time, version, source, boot_id, hostname, machine_id, kernel)
   VALUES(?1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)
 
 -- name: st_run_lost
-UPDATE _run SET end_time = last_time, clean = 0 WHERE id = ?1
+UPDATE _run SET end_time = last_time, clean = 0 WHERE end_time IS NULL
 
 -- name: st_run_commit
 UPDATE _run SET last_time = max(last_time, ?2) WHERE id = ?1
