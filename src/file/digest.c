@@ -189,6 +189,19 @@ int pl_algorithms_parse(const char *list, uint32_t *out)
     return 0;
 }
 
+int pl_hex(const pl_digest *digest, char out[129])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint32_t n = digest->length < PL_DIGEST_MAX ? digest->length : PL_DIGEST_MAX;
+
+    for (uint32_t i = 0; i < n; i++) {
+        out[2 * i] = digits[digest->bytes[i] >> 4];
+        out[2 * i + 1] = digits[digest->bytes[i] & 15];
+    }
+    out[2 * n] = '\0';
+    return (int)(2 * n);
+}
+
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')

@@ -6,7 +6,8 @@
  *
  * Invariants: one entry an identity; a path points at no more than one entry; an entry without a path lives until the
  * sweep; a path's day is its own (last_seen moves with the path, not with a pid). At most `limit` entries: beyond it
- * the least recently seen of a small sample goes.
+ * the least recently seen of a small sample goes. At most 2 * limit paths, by the same rule. last_seen never moves back.
+ * Callbacks must not call the cache.
  */
 #ifndef PL_FILE_FILE_CACHE_H
 #define PL_FILE_FILE_CACHE_H
@@ -25,8 +26,17 @@ typedef struct pl_cached_file {
 } pl_cached_file;
 
 typedef struct pl_file_cache_stats {
-    uint64_t hits_identity, hits_path, misses, stale /* by path, identity differed */, inserted, evicted, rotated, dropped;
+    uint64_t hits_identity;         /* find said true */
+    uint64_t hits_path;             /* find_path said true */
+    uint64_t misses;                /* either said false */
+    uint64_t stale;                 /* by path, identity differed: bind moved a path to another identity */
+    uint64_t inserted;              /* new entries; replacing one is none */
+    uint64_t evicted;               /* entries that went because of the limit */
+    uint64_t rotated;               /* paths that a sweep rotated */
+    uint64_t dropped;               /* entries that drop, drop_newer and clear removed */
     uint64_t entries, paths, bytes; /* now; bytes: of heap */
+    uint64_t expired;       /* entries that left in a sweep: inserted == evicted + dropped + expired + entries */
+    uint64_t evicted_paths; /* paths that went because of the limit, their entries staying */
 } pl_file_cache_stats;
 
 int pl_file_cache_new(size_t limit /* entries; 0: 65,536 */, pl_file_cache **out);
@@ -36,10 +46,12 @@ pl_file_cache *pl_file_cache_free(pl_file_cache *cache);
 bool pl_file_cache_find(pl_file_cache *cache, const pl_identity *identity, int64_t now_ns, pl_cached_file *out);
 /* What path was bound to when last proven: true and *out; the owner compares out->identity with a fresh statx. */
 bool pl_file_cache_find_path(pl_file_cache *cache, const char *path, uint64_t mnt_ns, pl_cached_file *out);
-/* Adds or replaces. PL_ERR_NOMEM leaves the cache as it was. */
+/* Adds or replaces (its paths stay). PL_ERR_NOMEM, or PL_ERR_INVALID for a file without sha256, leaves the cache as it
+ * was. */
 int pl_file_cache_insert(pl_file_cache *cache, const pl_cached_file *file, int64_t now_ns);
 /* Binds path to the entry of identity (which must be there, else PL_ERR_INVALID) and moves its last_seen. */
-int pl_file_cache_bind(pl_file_cache *cache, const char *path, uint64_t mnt_ns, const pl_identity *identity, int64_t now_ns);
+int pl_file_cache_bind(pl_file_cache *cache, const char *path, uint64_t mnt_ns, const pl_identity *identity,
+                       int64_t now_ns);
 /* A proven hit: moves last_seen of path (and its entry). */
 void pl_file_cache_touch(pl_file_cache *cache, const char *path, uint64_t mnt_ns, int64_t now_ns);
 bool pl_file_cache_drop(pl_file_cache *cache, const pl_identity *identity); /* with the paths bound to it */

@@ -14,11 +14,11 @@
 typedef struct pl_hasher pl_hasher;
 
 typedef struct pl_hasher_options {
-    unsigned workers;        /* 0: one a core */
-    unsigned max_stalled;    /* hung workers that are replaced before the pool stops growing; 0: 8 */
-    size_t queue_limit;      /* jobs waiting; 0: 4,096 */
-    int64_t stall_ns;        /* without progress for this long a worker counts as hung; 0: 30 s */
-    bool low_priority;       /* nice 19 and idle-class I/O while reading (daemon); false: caller's own (sum) */
+    unsigned workers;     /* 0: one a core */
+    unsigned max_stalled; /* hung workers that are replaced before the pool stops growing; 0: 8 */
+    size_t queue_limit;   /* jobs waiting; 0: 4,096 */
+    int64_t stall_ns;     /* without progress for this long a worker counts as hung; 0: 30 s */
+    bool low_priority;    /* nice 19 and idle-class I/O while reading (daemon); false: caller's own (sum) */
     pl_prober_options prober;
     const pl_log *log;
 } pl_hasher_options;
@@ -35,9 +35,9 @@ typedef struct pl_hasher_stats {
  */
 typedef struct pl_hash_job {
     int fd;
-    uint32_t algorithms;   /* 0: default */
-    bool urgent;           /* goes before those that are not */
-    bool force;            /* do not ask known(), do not join a running job: a re-read is wanted */
+    uint32_t algorithms; /* 0: default */
+    bool urgent;         /* goes before those that are not */
+    bool force;          /* do not ask known(), do not join a running job: a re-read is wanted */
     bool (*known)(void *context, const pl_identity *identity, int fd, pl_probe_result *result);
     void (*done)(void *context, const pl_probe_result *result, bool was_known);
     void *context;

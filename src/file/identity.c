@@ -101,7 +101,8 @@ uint64_t pl_identity_hash(const pl_identity *identity)
 {
     uint64_t device = (uint64_t)identity->dev_major << 32 | identity->dev_minor;
     uint64_t a = mix(identity->inode ^ UINT64_C(0xa0761d6478bd642f), device ^ UINT64_C(0xe7037ed1a0b428db));
-    uint64_t b = mix(identity->size ^ UINT64_C(0x8ebc6af09c88c6e3), (uint64_t)identity->mtime_ns ^ UINT64_C(0x589965cc75374cc3));
+    uint64_t b =
+        mix(identity->size ^ UINT64_C(0x8ebc6af09c88c6e3), (uint64_t)identity->mtime_ns ^ UINT64_C(0x589965cc75374cc3));
     uint64_t c = mix((uint64_t)identity->ctime_ns ^ UINT64_C(0x1d8e4e27c47d124f),
                      (uint64_t)identity->btime_ns ^ UINT64_C(0xeb44accab455d165));
 

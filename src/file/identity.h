@@ -25,7 +25,7 @@ typedef struct pl_file_system {
     uint64_t generation; /* FS_IOC_GETVERSION, else 0 */
     pl_tier tier;
     bool read_only;
-    bool fine_grained;   /* kernel >= 6.13 and ext4, xfs or btrfs: ctime moves on each write that somebody looked at */
+    bool fine_grained; /* kernel >= 6.13 and ext4, xfs or btrfs: ctime moves on each write that somebody looked at */
 } pl_file_system;
 
 /* statx with AT_EMPTY_PATH on fd; asks for CTIME, which arms the fine-grained timestamps. 0 or an errno (positive). */

@@ -274,7 +274,10 @@ static int open_behind(int fd, const pl_identity *forbidden, size_t n, int *outc
     if (errnum)
         return refuse(outcome, error, errnum == ESTALE ? PL_VANISHED : PL_UNREADABLE, errnum);
     if (!S_ISREG(seen.mode))
-        return refuse(outcome, error, PL_NOT_REGULAR, S_ISDIR(seen.mode) ? EISDIR : S_ISLNK(seen.mode) ? ELOOP : EINVAL);
+        return refuse(outcome, error, PL_NOT_REGULAR,
+                      S_ISDIR(seen.mode)   ? EISDIR
+                      : S_ISLNK(seen.mode) ? ELOOP
+                                           : EINVAL);
     for (size_t i = 0; i < n; i++)
         if (forbidden[i].inode == seen.inode && forbidden[i].dev_major == seen.dev_major &&
             forbidden[i].dev_minor == seen.dev_minor)
@@ -299,8 +302,8 @@ int pl_pin_open(int dir_fd, const char *path, bool follow, const pl_identity *fo
     pl_auto_close int seen = openat(dir_fd, path, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW));
 
     if (seen < 0)
-        return refuse(outcome, error, errno == ENOENT || errno == ENOTDIR || errno == ESTALE ? PL_VANISHED : PL_UNREADABLE,
-                      errno);
+        return refuse(outcome, error,
+                      errno == ENOENT || errno == ENOTDIR || errno == ESTALE ? PL_VANISHED : PL_UNREADABLE, errno);
     return open_behind(seen, forbidden, n, outcome, error);
 }
 

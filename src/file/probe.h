@@ -15,12 +15,12 @@
 /* Why a hash that was taken must not be cached. */
 typedef enum pl_uncached_reason {
     PL_CACHEABLE = 0,
-    PL_UNCACHED_WRITER,      /* EAGAIN: somebody has it open for writing, or holds a writable mapping */
-    PL_UNCACHED_NO_LEASE,    /* EACCES, EINVAL: the probe could not be made */
-    PL_UNCACHED_TIER,        /* tier C */
-    PL_UNCACHED_UNLINKED,    /* nlink == 0 */
-    PL_UNCACHED_YOUNG,       /* inside the racy window: read again after retry_ns */
-    PL_UNCACHED_FUTURE,      /* ctime or mtime lies in the future */
+    PL_UNCACHED_WRITER,   /* EAGAIN: somebody has it open for writing, or holds a writable mapping */
+    PL_UNCACHED_NO_LEASE, /* EACCES, EINVAL: the probe could not be made */
+    PL_UNCACHED_TIER,     /* tier C */
+    PL_UNCACHED_UNLINKED, /* nlink == 0 */
+    PL_UNCACHED_YOUNG,    /* inside the racy window: read again after retry_ns */
+    PL_UNCACHED_FUTURE,   /* ctime or mtime lies in the future */
 } pl_uncached_reason;
 
 typedef struct pl_probe_result {
@@ -46,12 +46,12 @@ typedef enum pl_probe_event {
 typedef struct pl_prober pl_prober; /* one thread's: a digester, a buffer, the settings */
 
 typedef struct pl_prober_options {
-    const pl_clock *clock;        /* not owned; NULL: the system's */
-    uint32_t algorithms;          /* default mask */
-    uint64_t max_file_size;       /* 0: no limit */
-    int lease_signal;             /* F_SETSIG; 0: SIGURG, which is ignored by default */
-    bool fine_grained_times;      /* pl_kernel_has_fine_grained_times() */
-    const atomic_bool *cancel;    /* NULL, or: give up between blocks when it becomes true (outcome PL_PENDING) */
+    const pl_clock *clock;     /* not owned; NULL: the system's */
+    uint32_t algorithms;       /* default mask */
+    uint64_t max_file_size;    /* 0: no limit */
+    int lease_signal;          /* F_SETSIG; 0: SIGURG, which is ignored by default */
+    bool fine_grained_times;   /* pl_kernel_has_fine_grained_times() */
+    const atomic_bool *cancel; /* NULL, or: give up between blocks when it becomes true (outcome PL_PENDING) */
     /* Called between S1's probe and the first read, for tests that interleave writers. NULL in the product. */
     void (*before_read)(void *context);
     void (*before_s2)(void *context);
