@@ -74,8 +74,7 @@ static bool hex_id(span text, span *out)
             return false;
     }
     span prefix = {text.start, text.length - ID_LENGTH, false};
-    if (prefix.length > 0 && prefix.start[prefix.length - 1] != '-' &&
-        prefix.start[prefix.length - 1] != ':')
+    if (prefix.length > 0 && prefix.start[prefix.length - 1] != '-' && prefix.start[prefix.length - 1] != ':')
         return false; /* a longer number, no id */
     if (has_suffix(prefix, "conmon-"))
         return false;
@@ -113,8 +112,8 @@ static char *copy_name(span name)
         return NULL;
     for (size_t i = 0; i < name.length; i++) {
         const char *at = name.start + i;
-        if (name.escaped && name.length - i >= 4 && at[0] == '\\' && at[1] == 'x' && is_hex(at[2]) &&
-            is_hex(at[3]) && !(at[2] == '0' && at[3] == '0')) {
+        if (name.escaped && name.length - i >= 4 && at[0] == '\\' && at[1] == 'x' && is_hex(at[2]) && is_hex(at[3]) &&
+            !(at[2] == '0' && at[3] == '0')) {
             out[length++] = (char)(hex_value(at[2]) * 16 + hex_value(at[3]));
             i += 3;
         } else {

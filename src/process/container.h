@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Container ids from cgroup paths: docker, containerd, cri-o, podman (64 hex digits in a component, with their
- * prefixes and .scope), lxc, systemd-nspawn (machine-NAME.scope). Pure text.
+ * Container ids from cgroup paths: docker, containerd, cri-o, podman (64 hex digits in a component, with
+ * their prefixes and .scope), lxc, systemd-nspawn (machine-NAME.scope). Pure text.
  */
 #ifndef PL_PROCESS_CONTAINER_H
 #define PL_PROCESS_CONTAINER_H

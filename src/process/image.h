@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The image of a process: what one exec put into it, as a source captured it. Owned by whoever holds the struct;
- * every pointer is heap memory of its own or NULL, NULL meaning "not known" and never "empty".
+ * The image of a process: what one exec put into it, as a source captured it. Owned by whoever holds the
+ * struct; every pointer is heap memory of its own or NULL, NULL meaning "not known" and never "empty".
  */
 #ifndef PL_PROCESS_IMAGE_H
 #define PL_PROCESS_IMAGE_H
@@ -49,10 +49,10 @@ typedef struct pl_image {
     int exe_errno;        /* why exe_fd is -1: ENOENT/ESRCH (vanished), EACCES, ... */
 } pl_image;
 
-#define PL_IMAGE_NULL                                                                                        \
-    {                                                                                                        \
-        .exe_fd = -1, .uid = PL_NO_ID, .euid = PL_NO_ID, .suid = PL_NO_ID, .gid = PL_NO_ID,                  \
-        .egid = PL_NO_ID, .auid = PL_NO_ID, .session = PL_NO_ID                                              \
+#define PL_IMAGE_NULL                                                                                                  \
+    {                                                                                                                  \
+        .exe_fd = -1, .uid = PL_NO_ID, .euid = PL_NO_ID, .suid = PL_NO_ID, .gid = PL_NO_ID, .egid = PL_NO_ID,          \
+        .auid = PL_NO_ID, .session = PL_NO_ID                                                                          \
     }
 
 void pl_image_init(pl_image *image);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The hot process table. Owns its entries and three indexes over them: by pid (one entry each), by path and mount
- * namespace, and by the hash of the executed identity (groups: many processes run one file). One thread's; makes no
- * system call itself: aliveness is a callback, time an argument.
+ * The hot process table. Owns its entries and three indexes over them: by pid (one entry each), by path and
+ * mount namespace, and by the hash of the executed identity (groups: many processes run one file). One
+ * thread's; makes no system call itself: aliveness is a callback, time an argument.
  *
  * Must not own: the checksum of a path (that is the file cache), rows, files.
  *
  * Order. Every entry says as of when it is known: the time of its exec, of its fork, or (snapshot) of the
- * reading. What is older than that changes nothing but blanks. An unknown exec time (0) never beats a known one.
- * A process is named by (pid, start_ticks); 0 ticks (a fork event has none) means "whoever it is".
+ * reading. What is older than that changes nothing but blanks. An unknown exec time (0) never beats a known
+ * one. A process is named by (pid, start_ticks); 0 ticks (a fork event has none) means "whoever it is".
  *
- * An exec of which no path could be read takes the old path and digest away: what ran before is known to run no
- * longer, and a table that still answered with it would be stale.
+ * An exec of which no path could be read takes the old path and digest away: what ran before is known to run
+ * no longer, and a table that still answered with it would be stale.
  */
 #include "src/process/process_table.h"
 
@@ -210,8 +210,8 @@ static void replace(pl_process_table *table, entry *to, entry *from)
     free(from);
 }
 
-/* Enters a complete entry, or puts it in the place of `old`. On failure the table is as it was, and *item is still
- * the caller's. Else *item is the table's entry. */
+/* Enters a complete entry, or puts it in the place of `old`. On failure the table is as it was, and *item is
+ * still the caller's. Else *item is the table's entry. */
 static int insert(pl_process_table *table, entry **item, entry *old)
 {
     entry *new = *item;
@@ -310,7 +310,8 @@ static void fill_image(entry *item, const pl_image *image, int64_t now_ns)
         process->identity = image->identity;
 }
 
-/* A new image in the process of `old`: what belongs to the process is handed on, what belongs to the image is not. */
+/* A new image in the process of `old`: what belongs to the process is handed on, what belongs to the image is
+ * not. */
 static void inherit_process(entry *item, const entry *old)
 {
     const pl_process *from = &old->process;

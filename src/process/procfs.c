@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One process out of /proc. Everything is read through one descriptor of /proc/PID, which stays that process's even
- * when the number is given to another one (the kernel then answers ENOENT or ESRCH): two processes never mix.
+ * One process out of /proc. Everything is read through one descriptor of /proc/PID, which stays that
+ * process's even when the number is given to another one (the kernel then answers ENOENT or ESRCH): two
+ * processes never mix.
  *
- * The order is that in which things vanish: the link and the file of the executable and the command line are gone as
- * soon as the process is a zombie; the rest stays until it is reaped. The executable is opened at once, so
- * that its bytes can still be hashed when the process is long dead. Kernel threads have no executable: their link
- * reads ENOENT, nothing is opened.
+ * The order is that in which things vanish: the link and the file of the executable and the command line are
+ * gone as soon as the process is a zombie; the rest stays until it is reaped. The executable is opened at
+ * once, so that its bytes can still be hashed when the process is long dead. Kernel threads have no
+ * executable: their link reads ENOENT, nothing is opened.
  *
- * A process can execute something else while it is read. The executable is looked at again at the end; when it is
- * another file by then, all is read once more (three times at most). An exec of the very same file in between is not
- * seen: then the arguments may be those of the later one. start_ticks never change by an exec.
+ * A process can execute something else while it is read. The executable is looked at again at the end; when
+ * it is another file by then, all is read once more (three times at most). An exec of the very same file in
+ * between is not seen: then the arguments may be those of the later one. start_ticks never change by an exec.
  *
  * exe is the path in the mount namespace of the process, as the kernel's link tells it: for a chroot it
  * holds the folder of the chroot, because (path, mount namespace) has to name one file.
  *
  * Owns no state. ENOENT of an optional file (loginuid without audit, cgroup, ns) is "not known"; of stat and
- * status it is death. What cannot be read for lack of rights or descriptors is "not known" too, except stat, without
- * which there is no name for the process.
+ * status it is death. What cannot be read for lack of rights or descriptors is "not known" too, except stat,
+ * without which there is no name for the process.
  */
 #include "src/process/procfs.h"
 
@@ -122,7 +123,7 @@ static bool parse_stat(char *text, pl_proc_stat *out)
 
     char *save = NULL;
     unsigned field = 3;
-    for (char *word = strtok_r(close + 1, " \n", &save); word && field <= 22;
+    for (char *word = strtok_r(close + 1, " \n", &save); word && field <= 28;
          word = strtok_r(NULL, " \n", &save), field++) {
         switch (field) {
         case 3:
@@ -139,6 +140,9 @@ static bool parse_stat(char *text, pl_proc_stat *out)
             break;
         case 22:
             stat.start_ticks = strtoull(word, NULL, 10);
+            break;
+        case 28:
+            stat.start_stack = strtoull(word, NULL, 10);
             break;
         default:
             break;
@@ -232,9 +236,8 @@ bool pl_procfs_strip_deleted(char *path, const pl_identity *executed)
 
     if (length <= suffix || strcmp(path + length - suffix, DELETED) != 0)
         return false;
-    if (executed && pl_identity_of_path(AT_FDCWD, path, false, &named) == 0 &&
-        named.dev_major == executed->dev_major && named.dev_minor == executed->dev_minor &&
-        named.inode == executed->inode)
+    if (executed && pl_identity_of_path(AT_FDCWD, path, false, &named) == 0 && named.dev_major == executed->dev_major &&
+        named.dev_minor == executed->dev_minor && named.inode == executed->inode)
         return false;
     path[length - suffix] = '\0';
     return true;
@@ -270,8 +273,7 @@ static int read_executable(const pl_procfs *procfs, int dir_fd, pl_image *image)
                                               : pl_identity_of_path(dir_fd, "exe", true, &image->identity)) == 0;
     if (!image->exe)
         return 0;
-    if (strncmp(image->exe, "/memfd:", strlen("/memfd:")) == 0 && image->has_identity &&
-        image->identity.nlink == 0)
+    if (strncmp(image->exe, "/memfd:", strlen("/memfd:")) == 0 && image->has_identity && image->identity.nlink == 0)
         image->flags |= PL_IMAGE_MEMFD;
     if (image->has_identity && image->identity.nlink == 0)
         image->flags |= PL_IMAGE_DELETED;
@@ -400,7 +402,8 @@ static int read_mount_namespace(int dir_fd, pl_image *image)
     return 0;
 }
 
-/* Lines "number:controllers:path": the unified one ("0::") unless it says only "/", then the first that says more. */
+/* Lines "number:controllers:path": the unified one ("0::") unless it says only "/", then the first that says
+ * more. */
 static int read_cgroup(int dir_fd, pl_image *image)
 {
     char text[TEXT_SIZE];
@@ -456,7 +459,8 @@ static int read_rest(int dir_fd, pl_image *image)
     return 0;
 }
 
-/* Another file is executed by now. A process that is gone by now was read while it was there: that is no change. */
+/* Another file is executed by now. A process that is gone by now was read while it was there: that is no
+ * change. */
 static bool was_replaced(int dir_fd, const pl_image *image)
 {
     pl_identity now;
@@ -524,6 +528,39 @@ int pl_procfs_read_stat(const pl_procfs *procfs, pid_t pid, pl_proc_stat *out)
 
     int rc = open_process(procfs, pid, &dir_fd);
     return rc != 0 ? rc : read_stat_at(dir_fd, pid, out);
+}
+
+/* FNV-1a over what of the command line fits one page: enough to see it change. */
+static uint64_t hash_arguments(int dir_fd)
+{
+    char text[4096];
+    size_t length;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    if (read_text(dir_fd, "cmdline", text, sizeof(text), &length) != 0)
+        return 0;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+int pl_procfs_glance(const pl_procfs *procfs, pid_t pid, pl_proc_glance *out)
+{
+    pl_auto_close int dir_fd = -1;
+    pl_proc_glance glance = {0};
+
+    int rc = open_process(procfs, pid, &dir_fd);
+    if (rc == 0)
+        rc = read_stat_at(dir_fd, pid, &glance.stat);
+    if (rc != 0)
+        return rc;
+    if (!(glance.stat.flags & PROC_KTHREAD)) {
+        glance.has_identity = pl_identity_of_path(dir_fd, "exe", true, &glance.identity) == 0;
+        if (glance.stat.start_stack == 0)
+            glance.argv_hash = hash_arguments(dir_fd);
+    }
+    *out = glance;
+    return 0;
 }
 
 bool pl_procfs_is_alive(const pl_procfs *procfs, pid_t pid, uint64_t start_ticks)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which source there is, and the snapshot that each run begins with. Owns the order of preference, no events. A class
- * is a sibling file; this one knows them by their vtable alone.
+ * Which source there is, and the snapshot that each run begins with. Owns the order of preference, no events.
+ * A class is a sibling file; this one knows them by their vtable alone.
  *
  * The snapshot reads all of /proc into memory first and then delivers: parents before children. A parent
  * never starts after its child, so start_ticks order it; within one tick (10 ms) the parent link does.
- * Only (pid, start) is collected; the image is read and its descriptor opened for one delivery at a time, because a
- * machine may run more processes than we may open files. Whoever keeps the descriptor moves it away.
+ * Only (pid, start) is collected; the image is read and its descriptor opened for one delivery at a time,
+ * because a machine may run more processes than we may open files. Whoever keeps the descriptor moves it
+ * away.
  */
 #include "src/process/source.h"
 
@@ -39,7 +40,8 @@ static int open_best(const pl_source_options *options, pl_source **out, char *wh
     for (size_t i = 0; classes[i]; i++) {
         rc = classes[i]->open(options, out);
         if (rc == 0) {
-            append(why, why_size, classes[i]->name, i == 0 ? ": the best source of this build" : ": the best that works here");
+            append(why, why_size, classes[i]->name,
+                   i == 0 ? ": the best source of this build" : ": the best that works here");
             return 0;
         }
         append(why, why_size, "no ", classes[i]->name);
@@ -96,7 +98,7 @@ static int collect(void *context, pid_t pid)
         return rc;
     if (all->n == all->size) {
         size_t size = all->size ? all->size * 2 : 256;
-        snapshot_entry *bigger = reallocarray(all->entries, size, sizeof(*bigger));
+        snapshot_entry *bigger = realloc(all->entries, size * sizeof(*bigger));
         if (!bigger)
             return pl_error_nomem();
         all->entries = bigger;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where events come from: one vtable, siblings source_scan.c, source_netlink.c (and later source_bpf.c). A source is
- * owned by the event loop's thread; it never blocks in dispatch and never hashes. It opens its own descriptor, which
- * the loop polls.
+ * Where events come from: one vtable, siblings source_scan.c, source_netlink.c (and later source_bpf.c). A
+ * source is owned by the event loop's thread; it never blocks in dispatch and never hashes. It opens its own
+ * descriptor, which the loop polls.
  */
 #ifndef PL_PROCESS_SOURCE_H
 #define PL_PROCESS_SOURCE_H
@@ -20,13 +20,13 @@ typedef enum pl_event_kind {
 
 typedef struct pl_event {
     pl_event_kind kind;
-    pid_t pid, ppid;     /* thread group ids; ppid: of a fork the parent, else 0 */
-    int64_t boottime_ns; /* when it happened, by the kernel where it says so, else when it was read */
-    pl_image *image;     /* EXEC: what could be captured; the callee may move it away (pl_image_move) */
-    bool vanished;       /* EXEC: the process was gone before it could be read; image holds pid and little else */
-    bool has_status;     /* EXIT */
-    int status;          /* EXIT: as wait(2) gives it */
-    int64_t lost;        /* LOST: how many; -1: unknown */
+    pid_t pid, ppid;       /* thread group ids; ppid: of a fork the parent, else 0 */
+    int64_t boottime_ns;   /* when it happened, by the kernel where it says so, else when it was read */
+    pl_image *image;       /* EXEC: what could be captured; the callee may move it away (pl_image_move) */
+    bool vanished;         /* EXEC: the process was gone before it could be read; image holds pid and little else */
+    bool has_status;       /* EXIT */
+    int status;            /* EXIT: as wait(2) gives it */
+    int64_t lost;          /* LOST: how many; -1: unknown */
     int64_t lost_since_ns; /* LOST: boottime from which on */
     const char *reason;    /* LOST: "receive buffer overrun", ... */
 } pl_event;
@@ -37,20 +37,20 @@ typedef struct pl_source_options {
     pl_procfs procfs;
     const pl_clock *clock;
     const pl_log *log;
-    int64_t scan_interval_ns;   /* source scan; 0: 200 ms */
-    size_t receive_buffer;      /* source netlink, bytes; 0: 8 MiB */
+    int64_t scan_interval_ns;                      /* source scan; 0: 200 ms */
+    size_t receive_buffer;                         /* source netlink, bytes; 0: 8 MiB */
     void (*event)(void *context, pl_event *event); /* called from dispatch */
     void *context;
 } pl_source_options;
 
 /* What a source can tell, bits. */
 enum pl_source_ability {
-    PL_SOURCE_TELLS_EXEC = 1,       /* each one, not only what is still there */
+    PL_SOURCE_TELLS_EXEC = 1, /* each one, not only what is still there */
     PL_SOURCE_TELLS_EXIT = 2,
     PL_SOURCE_TELLS_STATUS = 4,
     PL_SOURCE_TELLS_FORK = 8,
     PL_SOURCE_TELLS_LOSS = 16,
-    PL_SOURCE_TELLS_IDENTITY = 32,  /* of the executed inode as the kernel saw it */
+    PL_SOURCE_TELLS_IDENTITY = 32, /* of the executed inode as the kernel saw it */
 };
 
 typedef struct pl_source_class {
@@ -72,13 +72,14 @@ struct pl_source { /* first member of each source's own struct */
 extern const pl_source_class pl_source_scan;
 extern const pl_source_class pl_source_netlink;
 
-/* name: "auto", "netlink", "scan" ("bpf": PL_ERR_UNSUPPORTED in this build). auto takes the best that opens and says
- * in why (bounded) which and why the better ones did not. */
+/* name: "auto", "netlink", "scan" ("bpf": PL_ERR_UNSUPPORTED in this build). auto takes the best that opens
+ * and says in why (bounded) which and why the better ones did not. */
 int pl_source_open(const char *name, const pl_source_options *options, pl_source **out, char *why, size_t why_size);
 /* All classes this build has, best first, NULL-ended. */
 const pl_source_class *const *pl_source_classes(void);
 
-/* A snapshot of all live processes, as EXEC events with image->exec_boottime_ns == 0, parents before children. */
+/* A snapshot of all live processes, as EXEC events with image->exec_boottime_ns == 0, parents before
+ * children. */
 int pl_source_snapshot(const pl_source_options *options);
 
 #endif
