@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* procledger show: everything the ledger knows of an execution, or of those of a pid. */
+#include "tools/procledger/cli.h"
+
+static const pl_layout layout = {0};
+
+static int bind(void *context, pl_query *query)
+{
+    const pl_cli *cli = context;
+    int64_t number = 0;
+    int rc = pl_options_number(cli->operands[0], &number);
+
+    if (rc == 0 && cli->id_kind != PL_ID_PID)
+        rc = pl_query_bind_integer(query, ":eid", number);
+    if (rc == 0 && cli->id_kind != PL_ID_EID)
+        rc = pl_query_bind_integer(query, ":pid", number);
+    return rc;
+}
+
+static int run(pl_cli *cli)
+{
+    int64_t number = 0;
+    int rc = pl_options_number(cli->operands[0], &number);
+
+    if (rc < 0)
+        return pl_cli_fail(rc);
+    /* One execution by its number is there or not; only the list of a pid's may have holes. */
+    return pl_list_run(cli, &(pl_listing){.forward = PL_SQL_SHOW_ANY,
+                                          .layout = &layout,
+                                          .bind = bind,
+                                          .context = cli,
+                                          .windowed = cli->id_kind == PL_ID_PID});
+}
+
+const pl_command pl_command_show = {
+    .name = "show",
+    .operands = "EID|PID",
+    .summary = "All that is known of an execution, or of a pid",
+    .help = "The execution with that number first, then those of the process id, newest first; --eid and --pid choose\n"
+            "one of the two. -S and -U narrow the executions of a pid.\n\n"
+            "Example: procledger show --pid 4711\n",
+    .takes = PL_TAKES_WINDOW | PL_TAKES_LIMIT | PL_TAKES_ID,
+    .least = 1,
+    .most = 1,
+    .run = run,
+};
