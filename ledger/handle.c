@@ -19,8 +19,7 @@
 #include <sys/stat.h>
 
 #define OWN_FILES_MAX 8
-#define IN_FLIGHT_MAX 64 /* files that one call holds open: far below the usual limit of 1,024 descriptors   \
-                          */
+#define IN_FLIGHT_MAX 64 /* files that one call holds open: far below the usual limit of 1,024 descriptors   \ */
 #define SWEEP_NS (INT64_C(10) * PL_NS_PER_S)
 
 struct pl_ledger {
@@ -112,8 +111,8 @@ static void maintain(pl_ledger *ledger)
 }
 
 /* Answers at once (returns true, *code and *out set) or leaves a pinned descriptor in *fd to be read. */
-static bool answer_or_pin(pl_ledger *ledger, const char *path, uint32_t flags, const pl_identity *own,
-                          size_t own_count, pl_checksum *out, int *code, int *fd)
+static bool answer_or_pin(pl_ledger *ledger, const char *path, uint32_t flags, const pl_identity *own, size_t own_count,
+                          pl_checksum *out, int *code, int *fd)
 {
     pl_place place = {
         .path = path[0] == '/' ? path : NULL, .mnt_ns = ledger->mnt_ns, .detected_by = PL_DETECTED_REQUEST};
@@ -155,8 +154,8 @@ int pl_checksum_paths(pl_ledger *ledger, const char *const *paths, size_t n, uin
         return pl_error_set(PL_ERR_INVALID, "pl_checksum_paths: a required argument is NULL");
     for (size_t i = 0; i < n; i++)
         if (!paths[i] || out[i].struct_size != sizeof(pl_checksum))
-            return pl_error_set(PL_ERR_INVALID,
-                                "pl_checksum_paths: entry %zu has no path or an unknown struct_size", i);
+            return pl_error_set(PL_ERR_INVALID, "pl_checksum_paths: entry %zu has no path or an unknown struct_size",
+                                i);
     pl_auto_free slot *slots = calloc(n ? n : 1, sizeof(*slots));
     if (!slots)
         return pl_error_nomem();
@@ -212,8 +211,7 @@ int pl_checksum_fd(pl_ledger *ledger, int fd, uint32_t flags, pl_checksum *out)
     slot s = {.gathering = &g, .out = &sum, .code = &code};
 
     if (!ledger || !out || out->struct_size != sizeof(*out))
-        return pl_error_set(PL_ERR_INVALID,
-                            "pl_checksum_fd: an argument is NULL or has an unknown struct_size");
+        return pl_error_set(PL_ERR_INVALID, "pl_checksum_fd: an argument is NULL or has an unknown struct_size");
     int error = pl_identity_of_fd(fd, &identity);
     if (error == EBADF)
         return pl_error_set(PL_ERR_INVALID, "pl_checksum_fd: %d is no open descriptor", fd);
@@ -228,8 +226,7 @@ int pl_checksum_fd(pl_ledger *ledger, int fd, uint32_t flags, pl_checksum *out)
     pl_auto_free char *name = name_of_fd(pinned);
     pl_place place = {.path = name, .mnt_ns = ledger->mnt_ns, .detected_by = PL_DETECTED_REQUEST};
     pl_answer answer = {0};
-    if (pl_identity_of_fd(pinned, &identity) == 0 &&
-        pl_resolve_recall(ledger->resolve, &identity, &place, &answer)) {
+    if (pl_identity_of_fd(pinned, &identity) == 0 && pl_resolve_recall(ledger->resolve, &identity, &place, &answer)) {
         fill(&answer, out);
         return 0;
     }
@@ -249,23 +246,9 @@ int pl_checksum_fd(pl_ledger *ledger, int fd, uint32_t flags, pl_checksum *out)
 int pl_stats_get(pl_ledger *ledger, pl_stats *out)
 {
     if (!ledger || !out || out->struct_size != sizeof(*out))
-        return pl_error_set(PL_ERR_INVALID,
-                            "pl_stats_get: an argument is NULL or has an unknown struct_size");
+        return pl_error_set(PL_ERR_INVALID, "pl_stats_get: an argument is NULL or has an unknown struct_size");
     pl_resolve_stats_get(ledger->resolve, out);
     return 0;
-}
-
-int pl_hex(const pl_digest *digest, char out[129])
-{
-    static const char digits[] = "0123456789abcdef";
-    uint32_t n = digest->length < PL_DIGEST_MAX ? digest->length : PL_DIGEST_MAX;
-
-    for (uint32_t i = 0; i < n; i++) {
-        out[2 * i] = digits[digest->bytes[i] >> 4];
-        out[2 * i + 1] = digits[digest->bytes[i] & 15];
-    }
-    out[2 * n] = '\0';
-    return (int)(2 * n);
 }
 
 /* The writer where this user may write, else none; *path is the file that is served. */

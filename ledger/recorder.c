@@ -23,7 +23,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-#define FORK_WORTH_NS PL_NS_PER_S /* a process that never executed is recorded if it lived longer */
+#define FORK_WORTH_NS PL_NS_PER_S                  /* a process that never executed is recorded if it lived longer */
 #define SEEN_FLUSH_NS (INT64_C(300) * PL_NS_PER_S) /* last_seen reaches the disk lazily */
 
 /* An execution whose hash is not there yet, from submit until dispatch has seen it. */
@@ -204,8 +204,8 @@ static void write_fork(pl_recorder *recorder, pl_process *process, int64_t end_b
     (void)pl_writer_fork(recorder->options.writer, &fork);
 }
 
-static void end_execution(pl_recorder *recorder, int64_t eid, pl_end_reason reason, int64_t from_ns,
-                          int64_t to_ns, const pl_event *event)
+static void end_execution(pl_recorder *recorder, int64_t eid, pl_end_reason reason, int64_t from_ns, int64_t to_ns,
+                          const pl_event *event)
 {
     pl_execution_end end = {
         .eid = eid,
@@ -232,8 +232,7 @@ static void find_lineage(pl_recorder *recorder, const pl_image *image, int64_t n
 
     *out = (lineage){0};
     /* start_ticks 0: it died before it could be read; the fork event says who it was. */
-    if (self &&
-        (image->start_ticks == 0 || self->start_ticks == 0 || self->start_ticks == image->start_ticks)) {
+    if (self && (image->start_ticks == 0 || self->start_ticks == 0 || self->start_ticks == image->start_ticks)) {
         out->parent_eid = self->parent_eid;
         if (!self->forked && self->eid) {
             out->prev_eid = self->eid;
@@ -276,16 +275,15 @@ static void ask_hash(pl_recorder *recorder, pl_image *image, waiting *w, const p
 
     if (fd >= 0 && pl_resolve_submit(recorder->options.resolve, fd, place, false, hash_done, w) == 0)
         return;
-    /* The queue is full or memory is short: recorded as not read; the next execution of the file tries again.
-     */
+    /* The queue is full or memory is short: recorded as not read; the next execution of the file tries again. */
     pl_cleanup_close(&fd);
     pl_answer answer = {.outcome = PL_UNREADABLE, .error = EAGAIN};
     hash_done(w, &answer);
 }
 
 /* Builds and queues the row. Fills *w for the listener. */
-static void write_execution(pl_recorder *recorder, const pl_image *image, const lineage *line,
-                            pl_hash_state state, const pl_answer *answer, waiting *w)
+static void write_execution(pl_recorder *recorder, const pl_image *image, const lineage *line, pl_hash_state state,
+                            const pl_answer *answer, waiting *w)
 {
     pl_execution execution = {
         .eid = w->eid,
@@ -329,8 +327,7 @@ static void write_execution(pl_recorder *recorder, const pl_image *image, const 
 }
 
 /* What can be said about the hash at once: hot, off, or the reason why it will never be there. */
-static pl_hash_state first_state(pl_recorder *recorder, const pl_event *event, const pl_place *place,
-                                 pl_answer *answer)
+static pl_hash_state first_state(pl_recorder *recorder, const pl_event *event, const pl_place *place, pl_answer *answer)
 {
     const pl_image *image = event->image;
 
@@ -363,8 +360,7 @@ static waiting *waiting_new(pl_recorder *recorder, const pl_image *image, int64_
     w->uid = image->uid;
     if (!recorder->options.live)
         return w;
-    w->path =
-        image->exe ? strdup(image->exe) : NULL; /* a listener's line may lack what memory was short for */
+    w->path = image->exe ? strdup(image->exe) : NULL; /* a listener's line may lack what memory was short for */
     w->argv = image->argv ? malloc(image->argv_length) : NULL;
     if (w->argv) {
         memcpy(w->argv, image->argv, image->argv_length);
@@ -389,10 +385,8 @@ static bool enter_table(pl_recorder *recorder, const pl_image *image, int64_t no
     return update != PL_UPDATE_STALE && !(update == PL_UPDATE_UNCHANGED && image->exec_boottime_ns == 0);
 }
 
-/* The image of a process that the last run recorded already continues its row: the eid; 0: a new row is due.
- */
-static int64_t continue_adopted(pl_recorder *recorder, const pl_image *image, pl_process *process,
-                                lineage *line)
+/* The image of a process that the last run recorded already continues its row: the eid; 0: a new row is due. */
+static int64_t continue_adopted(pl_recorder *recorder, const pl_image *image, pl_process *process, lineage *line)
 {
     adopted *a = take_adopted(recorder, image);
     int64_t eid = 0;
@@ -503,8 +497,7 @@ static void on_exit_event(pl_recorder *recorder, const pl_event *event)
     if (!process)
         return;
     if (!process->forked && process->eid)
-        end_execution(recorder, process->eid, PL_END_EXIT, process->exec_boottime_ns, event->boottime_ns,
-                      event);
+        end_execution(recorder, process->eid, PL_END_EXIT, process->exec_boottime_ns, event->boottime_ns, event);
     if (process->forked && process->fork_boottime_ns &&
         (process->fork_id || event->boottime_ns - process->fork_boottime_ns > FORK_WORTH_NS))
         write_fork(recorder, process, event->boottime_ns);
@@ -516,8 +509,8 @@ static void on_lost(pl_recorder *recorder, const pl_event *event)
 
     if (event->lost > 0)
         recorder->lost += (uint64_t)event->lost;
-    (void)pl_writer_gap(recorder->options.writer, wall_of_boottime(recorder, event->lost_since_ns), now,
-                        event->lost, recorder->source_name, event->reason);
+    (void)pl_writer_gap(recorder->options.writer, wall_of_boottime(recorder, event->lost_since_ns), now, event->lost,
+                        recorder->source_name, event->reason);
     pl_log_write(recorder->options.log, PL_LOG_WARNING, "%s: events were lost (%s)", recorder->source_name,
                  event->reason);
 }
@@ -647,8 +640,7 @@ static void write_counters(pl_recorder *recorder)
     pl_recorder_counters(recorder, &counters);
     if (memcmp(&counters, &recorder->written, sizeof(counters)) == 0)
         return; /* an idle machine writes nothing */
-    if (pl_writer_run_counters(recorder->options.writer, &counters,
-                               pl_clock_realtime_ns(recorder->options.clock)) == 0)
+    if (pl_writer_run_counters(recorder->options.writer, &counters, pl_clock_realtime_ns(recorder->options.clock)) == 0)
         recorder->written = counters;
 }
 

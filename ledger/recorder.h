@@ -36,8 +36,7 @@ typedef struct pl_recorder_options {
     const char *const *ignore; /* fnmatch patterns over the path, NULL-ended; not owned */
     bool hashing;              /* false: no checksum is computed and none is served */
     int64_t pid_ttl_ns;
-    void (*live)(void *context,
-                 const pl_live_execution *execution); /* on the recorder's thread; may be NULL */
+    void (*live)(void *context, const pl_live_execution *execution); /* on the recorder's thread; may be NULL */
     void *context;
 } pl_recorder_options;
 

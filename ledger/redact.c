@@ -19,8 +19,7 @@
 static bool ends_word(const char *name, size_t length, size_t at)
 {
     return at == length || !isalpha((unsigned char)name[at]) ||
-           ((name[at] == 's' || name[at] == 'S') &&
-            (at + 1 == length || !isalpha((unsigned char)name[at + 1])));
+           ((name[at] == 's' || name[at] == 'S') && (at + 1 == length || !isalpha((unsigned char)name[at + 1])));
 }
 
 static bool name_is_secret(const char *name, size_t length)

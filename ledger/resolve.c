@@ -24,8 +24,7 @@
 #include <string.h>
 
 #define DEFAULT_PATH_TTL_NS (INT64_C(86400) * PL_NS_PER_S)
-#define RETRY_LIMIT                                                                                          \
-    512 /* descriptors that wait to become old enough; beyond it the next look-up reads again */
+#define RETRY_LIMIT 512 /* descriptors that wait to become old enough; beyond it the next look-up reads again */
 /* Step 7's long window: after a step of the clock nothing younger than this is believed. */
 #define CLOCK_WINDOW_NS (2 * PL_NS_PER_S)
 
@@ -114,8 +113,8 @@ static void record_alias(pl_resolve *resolve, const pl_cached_file *file, const 
 }
 
 /* Looks in the cache and binds the path. *path_known: the cache had this path for this identity already. */
-static bool find_hot(pl_resolve *resolve, const pl_identity *identity, const pl_place *place,
-                     pl_cached_file *out, bool *path_known)
+static bool find_hot(pl_resolve *resolve, const pl_identity *identity, const pl_place *place, pl_cached_file *out,
+                     bool *path_known)
 {
     int64_t now = pl_clock_boottime_ns(resolve->options.clock);
     pl_cached_file by_path;
@@ -124,8 +123,7 @@ static bool find_hot(pl_resolve *resolve, const pl_identity *identity, const pl_
     *path_known = true;
     pthread_mutex_lock(&resolve->cache_lock);
     found = pl_file_cache_find(resolve->cache, identity, now, out) &&
-            (pl_digest_set_algorithms(&out->digests) & resolve->options.algorithms) ==
-                resolve->options.algorithms;
+            (pl_digest_set_algorithms(&out->digests) & resolve->options.algorithms) == resolve->options.algorithms;
     if (found && place && place->path) {
         *path_known = pl_file_cache_find_path(resolve->cache, place->path, place->mnt_ns, &by_path) &&
                       pl_identity_equal(&by_path.identity, identity);
@@ -173,19 +171,16 @@ static int find_in_ledger(pl_resolve *resolve, const pl_identity *identity, pl_k
     out->version_id = 0;
     pthread_mutex_lock(&resolve->store_lock);
     if (resolve->reader)
-        r = pl_files_find(resolve->reader, identity, resolve->options.boot_id, now,
-                          resolve->options.path_ttl_ns, out);
+        r = pl_files_find(resolve->reader, identity, resolve->options.boot_id, now, resolve->options.path_ttl_ns, out);
     pthread_mutex_unlock(&resolve->store_lock);
     if (r != 0)
         return r < 0 ? PL_PENDING : r; /* an unreadable ledger costs a re-read, never an answer */
     if (!out->same_boot && !resolve->options.reuse_across_reboot)
         return PL_PENDING;
     /* Step 16: with the clock set back, a file written now could carry this ctime again. */
-    if (identity->ctime_ns > now - CLOCK_WINDOW_NS &&
-        out->wall_minus_boot_ns > wall_minus_boot(resolve) + PL_NS_PER_S)
+    if (identity->ctime_ns > now - CLOCK_WINDOW_NS && out->wall_minus_boot_ns > wall_minus_boot(resolve) + PL_NS_PER_S)
         return PL_PENDING;
-    if ((pl_digest_set_algorithms(&out->digests) & resolve->options.algorithms) !=
-        resolve->options.algorithms)
+    if ((pl_digest_set_algorithms(&out->digests) & resolve->options.algorithms) != resolve->options.algorithms)
         return PL_PENDING;
     return out->assurance >= resolve->options.min_assurance ? 0 : PL_PENDING;
 }
@@ -201,8 +196,7 @@ static void cached_from_known(const pl_known_file *known, const pl_identity *ide
     };
 }
 
-bool pl_resolve_recall(pl_resolve *resolve, const pl_identity *identity, const pl_place *place,
-                       pl_answer *out)
+bool pl_resolve_recall(pl_resolve *resolve, const pl_identity *identity, const pl_place *place, pl_answer *out)
 {
     pl_known_file known;
     pl_cached_file file;
@@ -271,8 +265,7 @@ static void record_read(job *j, const pl_probe_result *result, bool cacheable)
     pl_sighting sighting;
     char old_hex[129];
 
-    if (!resolve->options.writer || !j->place.path || result->outcome == PL_PENDING ||
-        result->identity.nlink == 0)
+    if (!resolve->options.writer || !j->place.path || result->outcome == PL_PENDING || result->identity.nlink == 0)
         return;
     sighting_init(resolve, &j->place, &sighting);
     sighting.hash_state = state_of_outcome(result->outcome);
@@ -325,8 +318,7 @@ static void job_done(void *context, const pl_probe_result *result, bool was_know
     };
 
     if (was_known) {
-        atomic_fetch_add_explicit(j->known_hot ? &resolve->hits_hot : &resolve->hits_ledger, 1,
-                                  memory_order_relaxed);
+        atomic_fetch_add_explicit(j->known_hot ? &resolve->hits_hot : &resolve->hits_ledger, 1, memory_order_relaxed);
     } else {
         pl_cached_file file = {.identity = result->identity,
                                .digests = result->digests,
@@ -364,8 +356,7 @@ static int job_start(job *j, int fd, bool urgent)
     return pl_hasher_submit(j->resolve->hasher, &hash);
 }
 
-int pl_resolve_submit(pl_resolve *resolve, int fd, const pl_place *place, bool urgent, pl_answer_fn done,
-                      void *context)
+int pl_resolve_submit(pl_resolve *resolve, int fd, const pl_place *place, bool urgent, pl_answer_fn done, void *context)
 {
     job *j = calloc(1, sizeof(*j));
 
@@ -439,8 +430,7 @@ typedef struct seen_flush {
     int64_t wall_minus_boot_ns;
 } seen_flush;
 
-static void flush_one(void *context, const char *path, uint64_t mnt_ns, int64_t last_seen_ns,
-                      int64_t version_id)
+static void flush_one(void *context, const char *path, uint64_t mnt_ns, int64_t last_seen_ns, int64_t version_id)
 {
     seen_flush *flush = context;
 
@@ -467,8 +457,7 @@ void pl_resolve_clock_changed(pl_resolve *resolve)
     pthread_mutex_lock(&resolve->cache_lock);
     size_t dropped = pl_file_cache_drop_newer(resolve->cache, limit);
     pthread_mutex_unlock(&resolve->cache_lock);
-    pl_log_write(resolve->options.log, PL_LOG_INFO, "the clock was set: %zu hashes will be taken again",
-                 dropped);
+    pl_log_write(resolve->options.log, PL_LOG_INFO, "the clock was set: %zu hashes will be taken again", dropped);
 }
 
 size_t pl_resolve_forbidden(pl_resolve *resolve, pl_identity *out, size_t n)

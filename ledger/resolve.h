@@ -58,8 +58,7 @@ pl_resolve *pl_resolve_free(pl_resolve *resolve);
 /* Step 9: from memory alone, no system call, no disk. True: *out is the answer, place is bound and seen. */
 bool pl_resolve_hot(pl_resolve *resolve, const pl_identity *identity, const pl_place *place, pl_answer *out);
 /* Hot, else the ledger: may read the disk, never the file. */
-bool pl_resolve_recall(pl_resolve *resolve, const pl_identity *identity, const pl_place *place,
-                       pl_answer *out);
+bool pl_resolve_recall(pl_resolve *resolve, const pl_identity *identity, const pl_place *place, pl_answer *out);
 /* Queues a lookup that may read the file. fd: the pinned file, taken over on success (0). done is called
  * exactly once, from a worker. PL_ERR_QUEUE_FULL, PL_ERR_NOMEM: not taken. */
 int pl_resolve_submit(pl_resolve *resolve, int fd, const pl_place *place, bool urgent, pl_answer_fn done,

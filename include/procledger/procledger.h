@@ -21,29 +21,29 @@ extern "C" {
 #define PL_API __attribute__((visibility("default")))
 
 /* One table for codes, names and texts. */
-#define PL_CODES(X)                                                                                          \
-    X(PL_OK, 0, "ok")                                                                                        \
-    X(PL_PENDING, 1, "not known yet")                                                                        \
-    X(PL_VANISHED, 2, "the file is gone")                                                                    \
-    X(PL_UNREADABLE, 3, "the file cannot be read")                                                           \
-    X(PL_TOO_BIG, 4, "the file is larger than the limit")                                                    \
-    X(PL_UNSTABLE, 5, "the file kept changing while it was read")                                            \
-    X(PL_NOT_REGULAR, 6, "not a regular file")                                                               \
-    X(PL_ERR_NOMEM, -1, "out of memory")                                                                     \
-    X(PL_ERR_INVALID, -2, "invalid argument")                                                                \
-    X(PL_ERR_IO, -3, "input/output error")                                                                   \
-    X(PL_ERR_SYSTEM, -4, "a system call failed")                                                             \
-    X(PL_ERR_PERMISSION, -5, "permission denied")                                                            \
-    X(PL_ERR_NOT_FOUND, -6, "no such ledger")                                                                \
-    X(PL_ERR_UNSAFE, -7, "the ledger or its folder can be written by others")                                \
-    X(PL_ERR_LOCKED, -8, "another recorder has this ledger")                                                 \
-    X(PL_ERR_BUSY, -9, "the ledger is busy")                                                                 \
-    X(PL_ERR_FULL, -10, "no space left")                                                                     \
-    X(PL_ERR_DAMAGED, -11, "the ledger is damaged, or not a ledger")                                         \
-    X(PL_ERR_NEWER, -12, "the ledger was made by a newer program")                                           \
-    X(PL_ERR_READ_ONLY, -13, "the ledger is on a read-only file system")                                     \
-    X(PL_ERR_QUEUE_FULL, -14, "the queue is full")                                                           \
-    X(PL_ERR_UNSUPPORTED, -15, "not supported here")                                                         \
+#define PL_CODES(X)                                                                                                    \
+    X(PL_OK, 0, "ok")                                                                                                  \
+    X(PL_PENDING, 1, "not known yet")                                                                                  \
+    X(PL_VANISHED, 2, "the file is gone")                                                                              \
+    X(PL_UNREADABLE, 3, "the file cannot be read")                                                                     \
+    X(PL_TOO_BIG, 4, "the file is larger than the limit")                                                              \
+    X(PL_UNSTABLE, 5, "the file kept changing while it was read")                                                      \
+    X(PL_NOT_REGULAR, 6, "not a regular file")                                                                         \
+    X(PL_ERR_NOMEM, -1, "out of memory")                                                                               \
+    X(PL_ERR_INVALID, -2, "invalid argument")                                                                          \
+    X(PL_ERR_IO, -3, "input/output error")                                                                             \
+    X(PL_ERR_SYSTEM, -4, "a system call failed")                                                                       \
+    X(PL_ERR_PERMISSION, -5, "permission denied")                                                                      \
+    X(PL_ERR_NOT_FOUND, -6, "no such ledger")                                                                          \
+    X(PL_ERR_UNSAFE, -7, "the ledger or its folder can be written by others")                                          \
+    X(PL_ERR_LOCKED, -8, "another recorder has this ledger")                                                           \
+    X(PL_ERR_BUSY, -9, "the ledger is busy")                                                                           \
+    X(PL_ERR_FULL, -10, "no space left")                                                                               \
+    X(PL_ERR_DAMAGED, -11, "the ledger is damaged, or not a ledger")                                                   \
+    X(PL_ERR_NEWER, -12, "the ledger was made by a newer program")                                                     \
+    X(PL_ERR_READ_ONLY, -13, "the ledger is on a read-only file system")                                               \
+    X(PL_ERR_QUEUE_FULL, -14, "the queue is full")                                                                     \
+    X(PL_ERR_UNSUPPORTED, -15, "not supported here")                                                                   \
     X(PL_ERR_CLOSED, -16, "closed while waiting")
 
 enum pl_code {
@@ -101,8 +101,7 @@ typedef struct pl_checksum {
     uint32_t source;    /* pl_answer_source */
     uint32_t assurance; /* pl_assurance */
     pl_identity identity;
-    pl_digest
-        digests[PL_ALGORITHM_COUNT]; /* [0] is sha256 when the call returned 0; others follow in no order */
+    pl_digest digests[PL_ALGORITHM_COUNT]; /* [0] is sha256 when the call returned 0; others follow in no order */
 } pl_checksum;
 
 /* Flags of the checksum calls. */
@@ -147,16 +146,15 @@ PL_API int pl_checksum_path(pl_ledger *ledger, const char *path, uint32_t flags,
  * The same for n paths, read in parallel. codes[i] is what pl_checksum_path would have returned for paths[i];
  * the call itself fails only for what concerns all of them.
  */
-PL_API int pl_checksum_paths(pl_ledger *ledger, const char *const *paths, size_t n, uint32_t flags,
-                             pl_checksum *out, int *codes);
+PL_API int pl_checksum_paths(pl_ledger *ledger, const char *const *paths, size_t n, uint32_t flags, pl_checksum *out,
+                             int *codes);
 /* The same for an open descriptor, which is neither moved nor closed. */
 PL_API int pl_checksum_fd(pl_ledger *ledger, int fd, uint32_t flags, pl_checksum *out);
 PL_API int pl_stats_get(pl_ledger *ledger, pl_stats *out);
 
 /* A constant, never NULL, also for unknown codes. */
 PL_API const char *pl_strerror(int code);
-/* This thread's last failure, at most 511 bytes, "" if there was none. Valid until this thread's next call.
- */
+/* This thread's last failure, at most 511 bytes, "" if there was none. Valid until this thread's next call. */
 PL_API const char *pl_error_message(void);
 /* Lower-case hex and a NUL; returns the number of hex digits. */
 PL_API int pl_hex(const pl_digest *digest, char out[129]);

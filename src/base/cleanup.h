@@ -41,11 +41,11 @@ static inline void pl_cleanup_fclose(FILE **file)
 #define pl_auto_fclose pl_cleanup(pl_cleanup_fclose)
 
 /* Takes the value out of an owning local, leaving its null value behind. */
-#define pl_steal(pointer)                                                                                    \
-    __extension__({                                                                                          \
-        __typeof__(*(pointer)) pl_stolen_ = *(pointer);                                                      \
-        *(pointer) = NULL;                                                                                   \
-        pl_stolen_;                                                                                          \
+#define pl_steal(pointer)                                                                                              \
+    __extension__({                                                                                                    \
+        __typeof__(*(pointer)) pl_stolen_ = *(pointer);                                                                \
+        *(pointer) = NULL;                                                                                             \
+        pl_stolen_;                                                                                                    \
     })
 
 static inline int pl_steal_fd(int *fd)

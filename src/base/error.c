@@ -72,8 +72,8 @@ const char *pl_error_message(void)
 const char *pl_strerror(int code)
 {
     switch (code) {
-#define CODE_TEXT(name, value, text)                                                                         \
-    case value:                                                                                              \
+#define CODE_TEXT(name, value, text)                                                                                   \
+    case value:                                                                                                        \
         return text;
         PL_CODES(CODE_TEXT)
 #undef CODE_TEXT

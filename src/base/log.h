@@ -18,8 +18,7 @@ typedef struct pl_log {
 } pl_log;
 
 /* log may be NULL: then nothing happens. */
-void pl_log_write(const pl_log *log, pl_log_level level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void pl_log_write(const pl_log *log, pl_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Lines "program: text" to stderr. */
 void pl_log_init_stderr(pl_log *log, const char *program, pl_log_level level);
 

@@ -69,8 +69,7 @@ int pl_duration_parse(const char *text, int64_t *out_ns)
     uint64_t total = 0, part = 0;
 
     do {
-        if (!parse_pair(&at, duration_units, sizeof(duration_units) / sizeof(*duration_units), 1000000000,
-                        &part) ||
+        if (!parse_pair(&at, duration_units, sizeof(duration_units) / sizeof(*duration_units), 1000000000, &part) ||
             __builtin_add_overflow(total, part, &total) || total > INT64_MAX)
             return pl_error_set(PL_ERR_INVALID, "'%s' is not a duration such as 90d, 1h30m or 250ms", text);
     } while (*at);

@@ -226,8 +226,7 @@ static int connector(void)
     };
     struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC};
     int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_CONNECTOR);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-        send(fd, &ask, sizeof(ask), 0) < 0) {
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || send(fd, &ask, sizeof(ask), 0) < 0) {
         printf("proc connector: %s\n", strerror(errno));
         return 1;
     }

@@ -87,17 +87,18 @@ static bool fails(pl_fault_kind kind)
 }
 
 /* type name(parameters) is replaced by one that fails with `failure`, else calls the real one. */
-#define WRAP(kind, type, failure, name, parameters, arguments)                                               \
-    type __real_##name parameters;                                                                           \
-    type __wrap_##name parameters;                                                                           \
-    type __wrap_##name parameters                                                                            \
-    {                                                                                                        \
-        return fails(kind) ? (failure) : __real_##name arguments;                                            \
+#define WRAP(kind, type, failure, name, parameters, arguments)                                                         \
+    type __real_##name parameters;                                                                                     \
+    type __wrap_##name parameters;                                                                                     \
+    type __wrap_##name parameters                                                                                      \
+    {                                                                                                                  \
+        return fails(kind) ? (failure) : __real_##name arguments;                                                      \
     }
 
 WRAP(PL_FAULT_ALLOC, void *, NULL, malloc, (size_t size), (size))
 WRAP(PL_FAULT_ALLOC, void *, NULL, calloc, (size_t n, size_t size), (n, size))
 WRAP(PL_FAULT_ALLOC, void *, NULL, realloc, (void *old, size_t size), (old, size))
+WRAP(PL_FAULT_ALLOC, void *, NULL, aligned_alloc, (size_t alignment, size_t size), (alignment, size))
 WRAP(PL_FAULT_ALLOC, char *, NULL, strdup, (const char *text), (text))
 WRAP(PL_FAULT_ALLOC, char *, NULL, strndup, (const char *text, size_t length), (text, length))
 
@@ -126,10 +127,8 @@ int __real_openat(int dir, const char *path, int flags, ...);
 int __wrap_openat(int dir, const char *path, int flags, ...);
 int __real_fcntl(int fd, int command, ...);
 int __wrap_fcntl(int fd, int command, ...);
-int __real_pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *),
-                          void *argument);
-int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *),
-                          void *argument);
+int __real_pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *argument);
+int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *argument);
 
 /* A mode was passed only with these. */
 static bool has_mode(int flags)
@@ -174,8 +173,7 @@ int __wrap_fcntl(int fd, int command, ...)
     return fails(PL_FAULT_FCNTL) ? -1 : __real_fcntl(fd, command, argument);
 }
 
-int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *),
-                          void *argument)
+int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
 {
     int errnum = fault(PL_FAULT_THREAD);
 

@@ -17,10 +17,10 @@
 #include <stdbool.h>
 
 typedef enum pl_fault_kind {
-    PL_FAULT_ALLOC, /* malloc, calloc, realloc, strdup, strndup */
+    PL_FAULT_ALLOC, /* malloc, calloc, realloc, aligned_alloc, strdup, strndup */
     PL_FAULT_OPEN,  /* open, openat, socket, eventfd */
     PL_FAULT_READ,  /* read, pread, recvmsg */
-    PL_FAULT_WRITE, /* write, pwrite, fsync, ftruncate, rename, mkdir */
+    PL_FAULT_WRITE, /* write, pwrite, fsync, fdatasync, ftruncate, rename, mkdir */
     PL_FAULT_STAT,  /* statx, fstatfs */
     PL_FAULT_FCNTL,
     PL_FAULT_THREAD, /* pthread_create */

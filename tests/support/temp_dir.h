@@ -6,9 +6,10 @@
 
 #include <stddef.h>
 
-char *pl_temp_dir_new(void);             /* heap; asserts on failure */
-char *pl_temp_dir_free(char *dir);       /* removes the tree; returns NULL; NULL safe */
-char *pl_temp_path(const char *dir, const char *name);                                    /* heap */
-void pl_temp_write(const char *path, const void *bytes, size_t length, unsigned mode);    /* creates or replaces contents */
+char *pl_temp_dir_new(void);                           /* heap; asserts on failure */
+char *pl_temp_dir_free(char *dir);                     /* removes the tree; returns NULL; NULL safe */
+char *pl_temp_path(const char *dir, const char *name); /* heap */
+void pl_temp_write(const char *path, const void *bytes, size_t length,
+                   unsigned mode); /* creates or replaces contents */
 
 #endif

@@ -175,8 +175,7 @@ static void read_line(const char *path, char *out, size_t size)
 
 static int begin_run(pl_daemon *d)
 {
-    static const char *const modes[] = {
-        [PL_ARGV_FULL] = "full", [PL_ARGV_REDACT] = "redact", [PL_ARGV_OFF] = "off"};
+    static const char *const modes[] = {[PL_ARGV_FULL] = "full", [PL_ARGV_REDACT] = "redact", [PL_ARGV_OFF] = "off"};
     static const pl_algorithm all[] = {PL_SHA256, PL_MD5, PL_SHA1, PL_SHA512};
     char machine_id[64], algorithms[64] = "";
     struct utsname host;

@@ -55,7 +55,7 @@ void pl_live_print(void *context, const pl_live_execution *e)
     if (n && words[n - 1] == '\0')
         n--;
     (void)pl_text_escape_into(words + skip, n > skip ? n - skip : 0, argv, sizeof(argv));
-    (void)printf("%s.%03d %7d %5u  %-16s  %s%s%s\n", clock, (int)(e->time_ns % PL_NS_PER_S / PL_NS_PER_MS),
-                 (int)e->pid, e->uid, hash, path, argv, e->argv_length > sizeof(words) ? " ..." : "");
+    (void)printf("%s.%03d %7d %5u  %-16s  %s%s%s\n", clock, (int)(e->time_ns % PL_NS_PER_S / PL_NS_PER_MS), (int)e->pid,
+                 e->uid, hash, path, argv, e->argv_length > sizeof(words) ? " ..." : "");
     (void)fflush(stdout);
 }

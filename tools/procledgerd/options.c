@@ -112,8 +112,7 @@ static int set_source(pl_daemon_options *o, const char *value)
 
 static int set_argv_mode(pl_daemon_options *o, const char *value)
 {
-    static const char *const names[] = {
-        [PL_ARGV_FULL] = "full", [PL_ARGV_REDACT] = "redact", [PL_ARGV_OFF] = "off"};
+    static const char *const names[] = {[PL_ARGV_FULL] = "full", [PL_ARGV_REDACT] = "redact", [PL_ARGV_OFF] = "off"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         if (strcmp(value, names[i]) == 0) {

@@ -27,8 +27,7 @@ typedef enum pl_daemon_parse {
     PL_DAEMON_DONE = 1 /* help or version was printed */
 } pl_daemon_parse;
 
-/* PL_DAEMON_RUN, PL_DAEMON_DONE, or PL_ERR_INVALID with a message that names the word. deinit in every case.
- */
+/* PL_DAEMON_RUN, PL_DAEMON_DONE, or PL_ERR_INVALID with a message that names the word. deinit in every case. */
 int pl_daemon_options_parse(int argc, char **argv, pl_daemon_options *out);
 void pl_daemon_options_deinit(pl_daemon_options *options);
 
