@@ -34,7 +34,8 @@ typedef struct waiting {
     uint32_t uid;
     char *path, *argv;
     size_t argv_length;
-    bool quiet; /* nothing for the listener */
+    bool quiet;  /* nothing for the listener */
+    bool script; /* the hash is that of its script */
     pl_answer answer;
     struct waiting *next;
 } waiting;
@@ -115,9 +116,11 @@ static void hash_done(void *context, const pl_answer *answer)
         .assurance = answer->assurance,
         .digests = answer->digests,
         .size = answer->identity.size,
+        .script = w->script,
     };
 
-    if (hash.hash_state != PL_HASH_PENDING)
+    /* A script has no state of its own: without a digest its column stays empty. */
+    if (hash.hash_state == PL_HASH_OK || (hash.hash_state != PL_HASH_PENDING && !w->script))
         (void)pl_writer_hash(recorder->options.writer, &hash);
     w->answer = *answer;
     pthread_mutex_lock(&recorder->lock);
@@ -268,10 +271,10 @@ static void adopted_free(adopted *a)
     free(a);
 }
 
-/* Hands the hash of an execution to resolve. Takes the image's descriptor. The row is there already. */
-static void ask_hash(pl_recorder *recorder, pl_image *image, waiting *w, const pl_place *place)
+/* Hands the hash of an execution to resolve. Takes the descriptor. The row is there already. */
+static void ask_hash(pl_recorder *recorder, int *pin, waiting *w, const pl_place *place)
 {
-    int fd = pl_steal_fd(&image->exe_fd);
+    int fd = pl_steal_fd(pin);
 
     if (fd >= 0 && pl_resolve_submit(recorder->options.resolve, fd, place, false, hash_done, w) == 0)
         return;
@@ -279,6 +282,35 @@ static void ask_hash(pl_recorder *recorder, pl_image *image, waiting *w, const p
     pl_cleanup_close(&fd);
     pl_answer answer = {.outcome = PL_UNREADABLE, .error = EAGAIN};
     hash_done(w, &answer);
+}
+
+/* A name that is gone from its folder names nothing: what was pinned is hashed and not recorded as a file. */
+static const char *lasting_path(const char *path, const pl_identity *identity)
+{
+    return identity->nlink ? path : NULL;
+}
+
+/* The script's own hash for the row eid. Takes the image's descriptor. */
+static void ask_script_hash(pl_recorder *recorder, pl_image *image, int64_t eid, pl_detected_by detected_by)
+{
+    pl_place place = {.path = lasting_path(image->script_path, &image->script_identity),
+                      .mnt_ns = image->mnt_ns,
+                      .container = image->container,
+                      .detected_by = detected_by};
+    pl_answer answer;
+
+    if (image->script_fd < 0 || !recorder->options.hashing)
+        return;
+    waiting *w = calloc(1, sizeof(*w));
+    if (!w)
+        return; /* the row stays without it; the next execution of the script tries again */
+    w->recorder = recorder;
+    w->eid = eid;
+    w->quiet = w->script = true;
+    if (pl_resolve_hot(recorder->options.resolve, &image->script_identity, &place, &answer))
+        hash_done(w, &answer);
+    else
+        ask_hash(recorder, &image->script_fd, w, &place);
 }
 
 /* Builds and queues the row. Fills *w for the listener. */
@@ -422,7 +454,7 @@ static void track_adopted(pl_recorder *recorder, const pl_event *event, const pl
     w->eid = eid;
     w->quiet = true;
     if (state == PL_HASH_PENDING)
-        ask_hash(recorder, event->image, w, place);
+        ask_hash(recorder, &event->image->exe_fd, w, place);
     else
         hash_done(w, &answer);
 }
@@ -449,6 +481,7 @@ static void on_exec(pl_recorder *recorder, pl_event *event)
     int64_t adopted_eid = snapshot ? continue_adopted(recorder, image, process, &line) : 0;
     if (adopted_eid) {
         track_adopted(recorder, event, &place, adopted_eid);
+        ask_script_hash(recorder, image, adopted_eid, place.detected_by);
         return;
     }
     choose_argv(recorder, image);
@@ -469,10 +502,11 @@ static void on_exec(pl_recorder *recorder, pl_event *event)
         process->parent_eid = line.parent_eid;
         process->forked = false;
     }
+    ask_script_hash(recorder, image, w->eid, place.detected_by);
     if (state == PL_HASH_OK)
         (void)pl_process_table_set_digest(recorder->table, &image->identity, &answer.digests);
     if (state == PL_HASH_PENDING) {
-        ask_hash(recorder, image, w, &place);
+        ask_hash(recorder, &image->exe_fd, w, &place);
         return;
     }
     w->answer = answer;

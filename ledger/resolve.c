@@ -24,7 +24,6 @@
 #include <string.h>
 
 #define DEFAULT_PATH_TTL_NS (INT64_C(86400) * PL_NS_PER_S)
-#define RETRY_LIMIT 512 /* descriptors that wait to become old enough; beyond it the next look-up reads again */
 /* Step 7's long window: after a step of the clock nothing younger than this is believed. */
 #define CLOCK_WINDOW_NS (2 * PL_NS_PER_S)
 
@@ -286,7 +285,7 @@ static void record_read(job *j, const pl_probe_result *result, bool cacheable)
 static void retry_insert(pl_resolve *resolve, job *j)
 {
     pthread_mutex_lock(&resolve->retry_lock);
-    if (resolve->retry_count < RETRY_LIMIT) {
+    if (resolve->retry_count < resolve->options.retry_limit) {
         job **at = &resolve->retries;
         while (*at && (*at)->due_ns <= j->due_ns)
             at = &(*at)->next;
@@ -341,6 +340,14 @@ static void job_done(void *context, const pl_probe_result *result, bool was_know
     (void)job_free(j);
 }
 
+/* The hasher asks on a worker, before it opens a pinned file. */
+static size_t job_forbidden(void *context, pl_identity *out, size_t n)
+{
+    const job *j = context;
+
+    return pl_resolve_forbidden(j->resolve, out, n);
+}
+
 /* Hands the job to the hasher with a descriptor of its own. The job stays the caller's on failure. */
 static int job_start(job *j, int fd, bool urgent)
 {
@@ -348,6 +355,7 @@ static int job_start(job *j, int fd, bool urgent)
         .fd = fd,
         .algorithms = j->resolve->options.algorithms,
         .urgent = urgent,
+        .forbidden = job_forbidden,
         .known = job_known,
         .done = job_done,
         .context = j,
@@ -372,7 +380,7 @@ int pl_resolve_submit(pl_resolve *resolve, int fd, const pl_place *place, bool u
     if (place->container && !(j->place.container = j->container = strdup(place->container)))
         goto nomem;
     /* No descriptor left: the file is read all the same, and once more when it is next asked for. */
-    if (resolve->options.retry_young)
+    if (resolve->options.retry_limit)
         j->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     int r = job_start(j, fd, urgent);
     if (r < 0)
@@ -526,6 +534,7 @@ int pl_resolve_new(const pl_resolve_options *options, pl_resolve **out)
         return r;
     pl_hasher_options hasher = {
         .workers = options->workers,
+        .queue_limit = options->queue_limit,
         .low_priority = options->low_priority,
         .log = options->log,
         .prober = {.clock = resolve->options.clock,

@@ -29,7 +29,8 @@ typedef struct pl_resolve_options {
     size_t cache_limit;         /* 0: file_cache's own */
     bool low_priority;          /* hash at idle priority */
     bool reuse_across_reboot;   /* step 15: explicit choice */
-    bool retry_young;           /* keep what was too young to be cached open for pl_resolve_retry */
+    size_t queue_limit;         /* files that wait to be read, a descriptor each; 0: hasher's own */
+    size_t retry_limit;         /* files too young to be cached that are kept open for pl_resolve_retry; 0: none */
 } pl_resolve_options;
 
 typedef struct pl_answer {
@@ -59,8 +60,8 @@ pl_resolve *pl_resolve_free(pl_resolve *resolve);
 bool pl_resolve_hot(pl_resolve *resolve, const pl_identity *identity, const pl_place *place, pl_answer *out);
 /* Hot, else the ledger: may read the disk, never the file. */
 bool pl_resolve_recall(pl_resolve *resolve, const pl_identity *identity, const pl_place *place, pl_answer *out);
-/* Queues a lookup that may read the file. fd: the pinned file, taken over on success (0). done is called
- * exactly once, from a worker. PL_ERR_QUEUE_FULL, PL_ERR_NOMEM: not taken. */
+/* Queues a lookup that may read the file. fd: the pinned file, O_PATH or readable (of our own description), taken over
+ * on success (0). done is called exactly once, from a worker. PL_ERR_QUEUE_FULL, PL_ERR_NOMEM: not taken. */
 int pl_resolve_submit(pl_resolve *resolve, int fd, const pl_place *place, bool urgent, pl_answer_fn done,
                       void *context);
 /* Waits until nothing is queued or being read. */

@@ -3,11 +3,12 @@
  * The hash workers. Owns threads, queue and the descriptors of queued jobs; knows no path, no cache, no ledger.
  *
  * Threads are detached and counted: one that hangs in the kernel (FUSE, dead NFS) cannot be joined, so whoever leaves
- * last frees the pool. A monitor wakes when the oldest read is overdue, answers that job in the worker's place and
- * starts another worker.
+ * last frees the pool. A monitor wakes when the oldest silence is due, answers that job in the worker's place and
+ * starts another worker. What may hang lies between enter_call and leave_call, and nowhere else; in between a worker
+ * touches neither the job's context nor anything of the owner's.
  *
  * Invariants: every submitted job is answered exactly once; a job is in one place: queue, running list, or joined to a
- * running job; callbacks run without the lock. `lock` guards every field below it.
+ * running job; callbacks run without the lock. `lock` guards every field below it and those of running jobs.
  */
 #include "src/file/hasher.h"
 
@@ -15,17 +16,18 @@
 #include "src/base/error.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #define DEFAULT_QUEUE_LIMIT 4096
 #define DEFAULT_MAX_STALLED 8
 #define DEFAULT_STALL_NS (30 * PL_NS_PER_S)
-/* A slow disk is no dead one: a read may take this long for each byte before it counts as hung (5 MB/s). */
-#define NS_PER_BYTE 200
+#define FORBIDDEN_MAX 8
 #define IOPRIO_WHO_PROCESS 1
 #define IOPRIO_IDLE (3 << 13) /* ioprio_set(2): class idle */
 #define IOPRIO_NONE 0
@@ -33,70 +35,59 @@
 typedef struct job {
     pl_hash_job ask;
     pl_identity identity;
-    int64_t deadline_ns; /* while it runs; boottime of the system's clock, as the monitor waits on that */
-    bool abandoned;      /* the monitor answered it: the worker only cleans up */
-    struct job *joined;  /* jobs that share the result, linked by next */
+    bool identified;    /* identity is there: others may join */
+    bool calling;       /* in a call that may hang */
+    bool answered;      /* done was called; only closing is left */
+    bool abandoned;     /* the monitor gave its worker up: nothing of ask.context may be touched any more */
+    struct job *joined; /* jobs that share the result, linked by next */
     struct job *next;
+    struct worker *worker; /* while it runs */
 } job;
 
 struct pl_hasher {
     pl_hasher_options options;
     pthread_mutex_t lock;
     pthread_cond_t work;    /* queue or stopping changed */
-    pthread_cond_t monitor; /* running list or stopping changed */
+    pthread_cond_t monitor; /* somebody runs again, stopping, or the last worker left */
     pthread_cond_t idle;    /* a job or a thread ended */
     job *queue, **queue_tail, **urgent_tail;
     job *running;
-    bool stopping;
-    unsigned threads; /* workers and monitor that are not given up */
+    bool stopping, monitor_rests;
+    unsigned workers; /* that are not given up */
+    unsigned hung;    /* given up and not back yet */
     unsigned held;    /* threads of any kind that still touch this memory, and the owner */
     pl_hasher_stats stats;
 };
 
-/* One worker's view for the prober's hooks: reading is idle work, probing is not. */
+/* One worker's own; the monitor looks at the two atomics of one that runs. */
 typedef struct worker {
     pl_hasher *hasher;
     pl_prober *prober;
+    atomic_bool cancel;
+    _Atomic int64_t progress_ns; /* CLOCK_MONOTONIC, as the monitor waits on that */
     pid_t tid;
     int nice; /* at normal priority */
-    bool may_renice;
+    bool may_renice, low;
 } worker;
 
 static int64_t monotonic_ns(void)
 {
-    struct timespec now;
+    struct timespec now = {0};
 
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * PL_NS_PER_S + now.tv_nsec;
 }
 
-static void set_priority(const worker *w, bool low)
+/* ---- priority ---- */
+
+static void set_priority(worker *w, bool low)
 {
-    if (!w->hasher->options.low_priority)
+    if (!w->hasher->options.low_priority || w->low == low)
         return;
     if (w->may_renice)
         (void)setpriority(PRIO_PROCESS, (id_t)w->tid, low ? 19 : w->nice);
     (void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, w->tid, low ? IOPRIO_IDLE : IOPRIO_NONE);
-}
-
-static void before_read(void *context)
-{
-    worker *w = context;
-    const pl_prober_options *asked = &w->hasher->options.prober;
-
-    set_priority(w, true);
-    if (asked->before_read)
-        asked->before_read(asked->hook_context);
-}
-
-static void before_s2(void *context)
-{
-    worker *w = context;
-    const pl_prober_options *asked = &w->hasher->options.prober;
-
-    set_priority(w, false); /* also for the lease of a second try */
-    if (asked->before_s2)
-        asked->before_s2(asked->hook_context);
+    w->low = low;
 }
 
 /* Lowering is always allowed, coming back takes CAP_SYS_NICE: tried once, by one step. */
@@ -110,26 +101,50 @@ static void learn_priority(worker *w)
                     setpriority(PRIO_PROCESS, (id_t)w->tid, w->nice) == 0;
 }
 
-static void answer(job *j, const pl_probe_result *result, bool was_known)
+static void on_probe(void *context, pl_probe_event event)
 {
-    pl_probe_result own;
+    worker *w = context;
 
-    /* Who joined a job that needed no read asks for itself: its own path is news to whoever remembers. */
-    if (was_known && j->ask.known && j->ask.known(j->ask.context, &result->identity, j->ask.fd, &own))
-        result = &own;
-    if (j->ask.done)
-        j->ask.done(j->ask.context, result, was_known);
-    pl_cleanup_close(&j->ask.fd);
-    free(j);
+    switch (event) {
+    case PL_PROBE_PROBING:
+        set_priority(w, false); /* a stopped holder of a lease blocks writers */
+        break;
+    case PL_PROBE_READING:
+        set_priority(w, true);
+        break;
+    case PL_PROBE_STEP:
+        atomic_store_explicit(&w->progress_ns, monotonic_ns(), memory_order_relaxed);
+        break;
+    }
 }
 
-static void answer_all(job *list, const pl_probe_result *result, bool was_known)
+/* ---- one job ---- */
+
+/* From here on the worker may hang, and the monitor watches it. */
+static void enter_call(worker *w, job *j)
 {
-    while (list) {
-        job *next = list->next;
-        answer(list, result, was_known);
-        list = next;
+    pl_hasher *h = w->hasher;
+
+    pthread_mutex_lock(&h->lock);
+    atomic_store_explicit(&w->progress_ns, monotonic_ns(), memory_order_relaxed);
+    j->calling = true;
+    if (h->monitor_rests) {
+        h->monitor_rests = false;
+        pthread_cond_signal(&h->monitor);
     }
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* False: given up meanwhile; only the job's own memory and descriptor are left to be cleaned up. */
+static bool leave_call(worker *w, job *j)
+{
+    pl_hasher *h = w->hasher;
+
+    pthread_mutex_lock(&h->lock);
+    j->calling = false;
+    bool mine = !j->abandoned;
+    pthread_mutex_unlock(&h->lock);
+    return mine;
 }
 
 static void unlink_running(pl_hasher *h, const job *j)
@@ -146,80 +161,161 @@ static void unlink_running(pl_hasher *h, const job *j)
 static bool join_running(pl_hasher *h, job *j)
 {
     for (job *r = h->running; r && !j->ask.force; r = r->next) {
-        if (r->abandoned || r->ask.force || r->ask.algorithms != j->ask.algorithms ||
-            !pl_identity_equal(&r->identity, &j->identity))
+        if (r == j || !r->identified || r->answered || r->abandoned || r->ask.force ||
+            r->ask.algorithms != j->ask.algorithms || !pl_identity_equal(&r->identity, &j->identity))
             continue;
+        unlink_running(h, j);
         j->next = r->joined;
         r->joined = j;
         h->stats.joined++;
+        h->stats.running--;
         return true;
     }
+    j->identified = true;
     return false;
 }
 
-static void run_prober(worker *w, job *j, pl_probe_result *result)
+static void answer(const job *j, const pl_probe_result *result, bool was_known)
 {
-    if (!w->prober || pl_prober_run(w->prober, j->ask.fd, j->ask.algorithms, result) < 0)
-        *result = (pl_probe_result){.outcome = PL_UNREADABLE, .error = ENOMEM, .identity = j->identity};
-    set_priority(w, false);
+    pl_probe_result own;
+
+    /* Who joined a job that needed no read asks for itself: its own path is news to whoever remembers. */
+    if (was_known && j->ask.known && j->ask.known(j->ask.context, &result->identity, j->ask.fd, &own))
+        result = &own;
+    if (j->ask.done)
+        j->ask.done(j->ask.context, result, was_known);
 }
 
-/* Reads one job and answers it and all that joined it. False: the monitor gave this worker up. */
+static void close_all(job *list)
+{
+    while (list) {
+        job *next = list->next;
+        pl_cleanup_close(&list->ask.fd);
+        free(list);
+        list = next;
+    }
+}
+
+static void answer_and_close(job *list, const pl_probe_result *result)
+{
+    for (const job *j = list; j; j = j->next)
+        answer(j, result, false);
+    close_all(list);
+}
+
+/* A descriptor that can be read in the place of one that only names the file. 0, or result says why not. */
+static int open_pinned(job *j, const pl_identity *forbidden, size_t n, pl_probe_result *result)
+{
+    int flags = fcntl(j->ask.fd, F_GETFL);
+
+    if (flags < 0 || !(flags & O_PATH))
+        return 0;
+    int fd = pl_pin_named(j->ask.fd, forbidden, n, &result->outcome, &result->error);
+    if (fd < 0)
+        return -1;
+    pl_cleanup_close(&j->ask.fd); /* O_PATH: closing it asks nobody */
+    j->ask.fd = fd;
+    return 0;
+}
+
+/* Opens and identifies the file. 1: go on; 0: *result is the answer; -1: given up. */
+static int find_out(worker *w, job *j, pl_probe_result *result)
+{
+    pl_identity forbidden[FORBIDDEN_MAX], identity = {0};
+    size_t n = j->ask.forbidden ? j->ask.forbidden(j->ask.context, forbidden, FORBIDDEN_MAX) : 0;
+
+    enter_call(w, j);
+    int rc = open_pinned(j, forbidden, n, result);
+    int error = rc == 0 ? pl_identity_of_fd(j->ask.fd, &identity) : 0;
+    if (!leave_call(w, j))
+        return -1;
+    j->identity = identity;
+    if (error)
+        *result = (pl_probe_result){.outcome = PL_UNREADABLE, .error = error};
+    return rc == 0 && !error;
+}
+
+/* Reads the file. False: given up. */
+static bool read_file(worker *w, job *j, pl_probe_result *result)
+{
+    int rc = PL_ERR_NOMEM;
+
+    enter_call(w, j);
+    if (w->prober)
+        rc = pl_prober_run(w->prober, j->ask.fd, j->ask.algorithms, result);
+    if (!leave_call(w, j))
+        return false;
+    set_priority(w, false);
+    if (rc < 0)
+        *result = (pl_probe_result){.outcome = PL_UNREADABLE, .error = ENOMEM, .identity = j->identity};
+    return true;
+}
+
+/* Answers j and all that joined it, then closes. False: closing hung and the worker was given up. */
+static bool finish(worker *w, job *j, const pl_probe_result *result, bool known)
+{
+    pl_hasher *h = w->hasher;
+
+    pthread_mutex_lock(&h->lock);
+    j->answered = true; /* nobody joins from here on */
+    job *joined = j->joined;
+    j->joined = NULL;
+    if (!known) {
+        h->stats.files_hashed += result->outcome == PL_OK;
+        h->stats.failures += result->outcome != PL_OK;
+        h->stats.bytes_hashed += result->bytes_read;
+    }
+    pthread_mutex_unlock(&h->lock);
+    for (const job *other = joined; other; other = other->next)
+        answer(other, result, known);
+    if (j->ask.done)
+        j->ask.done(j->ask.context, result, known);
+    enter_call(w, j);
+    close_all(joined);
+    pl_cleanup_close(&j->ask.fd);
+    j->ask.fd = -1;
+    if (!leave_call(w, j))
+        return false;
+    pthread_mutex_lock(&h->lock);
+    unlink_running(h, j);
+    h->stats.running--;
+    pthread_cond_broadcast(&h->idle);
+    pthread_mutex_unlock(&h->lock);
+    free(j);
+    return true;
+}
+
+/* Works on one job to its end. False: the monitor gave this worker up and answered in its place. */
 static bool work_on(worker *w, job *j)
 {
     pl_hasher *h = w->hasher;
     pl_probe_result result = {.outcome = PL_UNREADABLE};
-    int error = pl_identity_of_fd(j->ask.fd, &j->identity);
     bool known = false;
+    int found = find_out(w, j, &result);
 
-    pthread_mutex_lock(&h->lock);
-    if (!error && join_running(h, j)) {
-        h->stats.running--;
+    if (found > 0) {
+        pthread_mutex_lock(&h->lock);
+        bool joined = join_running(h, j);
         pthread_mutex_unlock(&h->lock);
-        return true;
+        if (joined)
+            return true;
+        known = !j->ask.force && j->ask.known && j->ask.known(j->ask.context, &j->identity, j->ask.fd, &result);
+        if (!known && !read_file(w, j, &result))
+            found = -1;
     }
-    j->deadline_ns =
-        monotonic_ns() + h->options.stall_ns + (int64_t)(j->identity.size % (UINT64_C(1) << 50)) * NS_PER_BYTE;
-    j->next = h->running;
-    h->running = j;
-    pthread_cond_signal(&h->monitor);
-    pthread_mutex_unlock(&h->lock);
-
-    if (error)
-        result.error = error;
-    else if (!j->ask.force && j->ask.known && j->ask.known(j->ask.context, &j->identity, j->ask.fd, &result))
-        known = true;
-    else
-        run_prober(w, j, &result);
-
+    if (found >= 0 && finish(w, j, &result, known))
+        return true;
     pthread_mutex_lock(&h->lock);
     unlink_running(h, j);
-    bool abandoned = j->abandoned;
-    job *joined = j->joined;
-    if (!abandoned && !known) {
-        h->stats.files_hashed += result.outcome == PL_OK;
-        h->stats.failures += result.outcome != PL_OK;
-        h->stats.bytes_hashed += result.bytes_read;
-    }
     pthread_mutex_unlock(&h->lock);
-    if (abandoned) {
-        pl_cleanup_close(&j->ask.fd);
-        free(j);
-        return false;
-    }
-    answer_all(joined, &result, known);
-    if (j->ask.done)
-        j->ask.done(j->ask.context, &result, known);
     pl_cleanup_close(&j->ask.fd);
     free(j);
-    pthread_mutex_lock(&h->lock);
-    h->stats.running--;
-    pthread_cond_broadcast(&h->idle);
-    pthread_mutex_unlock(&h->lock);
-    return true;
+    return false;
 }
 
-static job *take_job(pl_hasher *h)
+/* ---- threads ---- */
+
+static job *take_job(pl_hasher *h, worker *w)
 {
     job *j = h->queue;
 
@@ -228,7 +324,9 @@ static job *take_job(pl_hasher *h)
         h->urgent_tail = &h->queue;
     if (h->queue_tail == &j->next)
         h->queue_tail = &h->queue;
-    j->next = NULL;
+    j->worker = w;
+    j->next = h->running;
+    h->running = j;
     h->stats.waiting--;
     h->stats.running++;
     return j;
@@ -244,14 +342,26 @@ static void hasher_destroy(pl_hasher *h)
 }
 
 /* Leaves the pool; holds the lock on entry, not afterwards. */
-static void leave(pl_hasher *h, bool counted)
+static void leave(pl_hasher *h)
 {
-    h->threads -= counted;
     bool last = --h->held == 0;
+
     pthread_cond_broadcast(&h->idle);
+    pthread_cond_signal(&h->monitor);
     pthread_mutex_unlock(&h->lock);
     if (last)
         hasher_destroy(h);
+}
+
+/* A worker that was given up and came back: its place may be free. Holds the lock. */
+static bool take_up_again(pl_hasher *h, worker *w)
+{
+    h->hung--;
+    atomic_store(&w->cancel, false);
+    if (h->stopping || h->workers >= h->options.workers)
+        return false;
+    h->workers++;
+    return true;
 }
 
 static void *worker_main(void *context)
@@ -261,9 +371,9 @@ static void *worker_main(void *context)
     pl_prober_options prober = h->options.prober;
     bool mine = true;
 
-    prober.before_read = before_read;
-    prober.before_s2 = before_s2;
-    prober.hook_context = &w;
+    prober.cancel = &w.cancel;
+    prober.notify = on_probe;
+    prober.notify_context = &w;
     learn_priority(&w);
     (void)pl_prober_new(&prober, &w.prober); /* without one, each job says so */
     pthread_mutex_lock(&h->lock);
@@ -272,16 +382,18 @@ static void *worker_main(void *context)
             pthread_cond_wait(&h->work, &h->lock);
         if (!h->queue)
             break;
-        job *j = take_job(h);
+        job *j = take_job(h, &w);
         pthread_mutex_unlock(&h->lock);
         mine = work_on(&w, j);
         pthread_mutex_lock(&h->lock);
-        pthread_cond_broadcast(&h->idle);
+        if (!mine)
+            mine = take_up_again(h, &w);
     }
     pthread_mutex_unlock(&h->lock);
     (void)pl_prober_free(w.prober);
     pthread_mutex_lock(&h->lock);
-    leave(h, mine);
+    h->workers -= mine;
+    leave(h);
     return NULL;
 }
 
@@ -298,35 +410,71 @@ static int start_thread(pl_hasher *h, void *(*run)(void *))
     if (error)
         return pl_error_errno(PL_ERR_SYSTEM, error, "cannot start a hash thread");
     (void)pthread_detach(thread);
-    h->threads++;
     h->held++;
     return 0;
 }
 
-/* Answers an overdue job in its worker's place. Holds the lock, drops it for the callbacks. */
+static int start_worker(pl_hasher *h)
+{
+    int r = start_thread(h, worker_main);
+
+    h->workers += r == 0;
+    return r;
+}
+
+/* Gives the worker of j up and answers in its place; with nobody left to work, answers all that waits too. Holds the
+ * lock, drops it for the callbacks. */
 static void give_up(pl_hasher *h, job *j)
 {
     pl_probe_result result = {.outcome = PL_UNREADABLE, .error = ETIMEDOUT, .identity = j->identity};
-    job *joined = j->joined;
-    void (*done)(void *, const pl_probe_result *, bool) = j->ask.done;
-    void *context = j->ask.context;
+    job *others = j->joined, *waiting = NULL;
+    job asked = {.ask = j->ask};
+    bool answered = j->answered;
 
-    j->abandoned = true; /* from here on the worker frees it and touches nothing of its context */
+    atomic_store(&j->worker->cancel, true);
+    j->abandoned = true;
     j->joined = NULL;
-    h->threads--;
+    h->workers--;
+    h->hung++;
     h->stats.running--;
     h->stats.stalled++;
-    h->stats.failures++;
-    if (h->stats.stalled <= h->options.max_stalled)
-        (void)start_thread(h, worker_main);
+    h->stats.failures += !answered;
+    if (h->hung <= h->options.max_stalled)
+        (void)start_worker(h); /* without memory for one: the others go on alone */
+    if (h->workers == 0) {
+        waiting = h->queue;
+        h->queue = NULL;
+        h->queue_tail = h->urgent_tail = &h->queue;
+        h->stats.failures += h->stats.waiting;
+        h->stats.waiting = 0;
+    }
     pthread_mutex_unlock(&h->lock);
-    pl_log_write(h->options.log, PL_LOG_WARNING, "a file of %u:%u inode %llu does not answer: given up",
+    pl_log_write(h->options.log, PL_LOG_WARNING, "a file of device %u:%u, inode %llu does not answer: given up",
                  result.identity.dev_major, result.identity.dev_minor, (unsigned long long)result.identity.inode);
-    if (done)
-        done(context, &result, false);
-    answer_all(joined, &result, false);
+    if (!answered)
+        answer(&asked, &result, false);
+    answer_and_close(others, &result);
+    result.identity = (pl_identity){0};
+    answer_and_close(waiting, &result);
     pthread_mutex_lock(&h->lock);
     pthread_cond_broadcast(&h->idle);
+}
+
+/* The running job that has been silent for longest; NULL: none is in a call. Holds the lock. */
+static job *most_silent(const pl_hasher *h, int64_t *since_ns)
+{
+    job *oldest = NULL;
+
+    for (job *j = h->running; j; j = j->next) {
+        if (!j->calling || j->abandoned)
+            continue;
+        int64_t progress = atomic_load_explicit(&j->worker->progress_ns, memory_order_relaxed);
+        if (!oldest || progress < *since_ns) {
+            oldest = j;
+            *since_ns = progress;
+        }
+    }
+    return oldest;
 }
 
 static void *monitor_main(void *context)
@@ -334,32 +482,34 @@ static void *monitor_main(void *context)
     pl_hasher *h = context;
 
     pthread_mutex_lock(&h->lock);
-    while (!h->stopping || h->threads > 1) { /* the other one is itself */
-        job *oldest = NULL;
-        for (job *j = h->running; j; j = j->next)
-            if (!j->abandoned && (!oldest || j->deadline_ns < oldest->deadline_ns))
-                oldest = j;
-        if (oldest && oldest->deadline_ns <= monotonic_ns()) {
+    while (!h->stopping || h->workers > 0) {
+        int64_t since = 0;
+        job *oldest = most_silent(h, &since);
+        if (!oldest) {
+            h->monitor_rests = true;
+            pthread_cond_wait(&h->monitor, &h->lock);
+            h->monitor_rests = false;
+            continue;
+        }
+        /* Whoever makes a call after this one is due later: nobody needs to wake the monitor for it. */
+        int64_t due = since + h->options.stall_ns;
+        if (due <= monotonic_ns()) {
             give_up(h, oldest);
             continue;
         }
-        if (oldest) {
-            struct timespec until = {.tv_sec = oldest->deadline_ns / PL_NS_PER_S,
-                                     .tv_nsec = oldest->deadline_ns % PL_NS_PER_S};
-            (void)pthread_cond_clockwait(&h->monitor, &h->lock, CLOCK_MONOTONIC, &until);
-        } else {
-            pthread_cond_wait(h->stopping ? &h->idle : &h->monitor, &h->lock);
-        }
+        struct timespec until = {.tv_sec = due / PL_NS_PER_S, .tv_nsec = due % PL_NS_PER_S};
+        (void)pthread_cond_clockwait(&h->monitor, &h->lock, CLOCK_MONOTONIC, &until);
     }
-    leave(h, true);
+    leave(h);
     return NULL;
 }
+
+/* ---- the public face ---- */
 
 int pl_hasher_new(const pl_hasher_options *options, pl_hasher **out)
 {
     pl_hasher *h = calloc(1, sizeof(*h));
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int r = 0;
 
     if (!h)
         return pl_error_nomem();
@@ -379,9 +529,9 @@ int pl_hasher_new(const pl_hasher_options *options, pl_hasher **out)
     (void)pthread_cond_init(&h->monitor, NULL);
     (void)pthread_cond_init(&h->idle, NULL);
     pthread_mutex_lock(&h->lock);
-    r = start_thread(h, monitor_main);
+    int r = start_thread(h, monitor_main);
     for (unsigned i = 0; r == 0 && i < h->options.workers; i++)
-        r = start_thread(h, worker_main);
+        r = start_worker(h);
     pthread_mutex_unlock(&h->lock);
     if (r < 0) {
         (void)pl_hasher_free(h);
@@ -404,29 +554,27 @@ pl_hasher *pl_hasher_free(pl_hasher *h)
     h->queue_tail = h->urgent_tail = &h->queue;
     h->stats.waiting = 0;
     pthread_cond_broadcast(&h->work);
-    pthread_cond_broadcast(&h->monitor);
+    pthread_cond_signal(&h->monitor);
     pthread_mutex_unlock(&h->lock);
-    answer_all(waiting, &never, false);
+    answer_and_close(waiting, &never);
     pthread_mutex_lock(&h->lock);
-    while (h->threads > 0)
+    /* Everybody but the owner and those who hang: they find their way out alone. */
+    while (h->held > 1 + h->hung)
         pthread_cond_wait(&h->idle, &h->lock);
-    leave(h, false);
+    leave(h);
     return NULL;
 }
 
 int pl_hasher_submit(pl_hasher *h, const pl_hash_job *ask)
 {
     job *j = calloc(1, sizeof(*j));
-    int r = 0;
 
     if (!j)
         return pl_error_nomem();
     j->ask = *ask;
     pthread_mutex_lock(&h->lock);
-    if (h->stats.waiting >= h->options.queue_limit || h->stopping) {
-        h->stats.refused++;
-        r = PL_ERR_QUEUE_FULL;
-    } else {
+    bool taken = h->stats.waiting < h->options.queue_limit && !h->stopping && h->workers > 0;
+    if (taken) {
         job **at = ask->urgent ? h->urgent_tail : h->queue_tail;
         j->next = *at;
         *at = j;
@@ -436,13 +584,14 @@ int pl_hasher_submit(pl_hasher *h, const pl_hash_job *ask)
             h->urgent_tail = &j->next;
         h->stats.waiting++;
         pthread_cond_signal(&h->work);
+    } else {
+        h->stats.refused++;
     }
     pthread_mutex_unlock(&h->lock);
-    if (r < 0) {
-        free(j);
-        return pl_error_set(r, "the hash queue is full");
-    }
-    return 0;
+    if (taken)
+        return 0;
+    free(j);
+    return pl_error_set(PL_ERR_QUEUE_FULL, "the hash queue is full");
 }
 
 void pl_hasher_stats_get(pl_hasher *h, pl_hasher_stats *out)

@@ -46,9 +46,32 @@ struct fs_uuid {
 };
 #define GET_FS_UUID _IOR(0x15, 0, struct fs_uuid)
 
+/* Anybody may give his file an mtime of the year 2300, which 64 bits of nanoseconds do not reach: it stays at their end,
+ * in the future, where nothing is cached. */
 static int64_t timestamp_ns(const struct statx_timestamp *t)
 {
-    return t->tv_sec * PL_NS_PER_S + t->tv_nsec;
+    int64_t ns;
+
+    if (__builtin_mul_overflow(t->tv_sec, PL_NS_PER_S, &ns) || __builtin_add_overflow(ns, (int64_t)t->tv_nsec, &ns))
+        return t->tv_sec < 0 ? INT64_MIN : INT64_MAX;
+    return ns;
+}
+
+static void take(const struct statx *s, pl_identity *out)
+{
+    *out = (pl_identity){
+        .inode = s->stx_ino,
+        .size = s->stx_size,
+        .mtime_ns = timestamp_ns(&s->stx_mtime),
+        .ctime_ns = timestamp_ns(&s->stx_ctime),
+        .btime_ns = s->stx_mask & STATX_BTIME ? timestamp_ns(&s->stx_btime) : 0,
+        .dev_major = s->stx_dev_major,
+        .dev_minor = s->stx_dev_minor,
+        .mode = s->stx_mode,
+        .nlink = s->stx_nlink,
+        .uid = s->stx_uid,
+        .gid = s->stx_gid,
+    };
 }
 
 static int identity_of(int dir_fd, const char *path, int flags, pl_identity *out)
@@ -57,25 +80,27 @@ static int identity_of(int dir_fd, const char *path, int flags, pl_identity *out
 
     if (statx(dir_fd, path, flags, WANTED, &s) != 0)
         return errno;
-    *out = (pl_identity){
-        .inode = s.stx_ino,
-        .size = s.stx_size,
-        .mtime_ns = timestamp_ns(&s.stx_mtime),
-        .ctime_ns = timestamp_ns(&s.stx_ctime),
-        .btime_ns = s.stx_mask & STATX_BTIME ? timestamp_ns(&s.stx_btime) : 0,
-        .dev_major = s.stx_dev_major,
-        .dev_minor = s.stx_dev_minor,
-        .mode = s.stx_mode,
-        .nlink = s.stx_nlink,
-        .uid = s.stx_uid,
-        .gid = s.stx_gid,
-    };
+    take(&s, out);
     return 0;
 }
 
 int pl_identity_of_fd(int fd, pl_identity *out)
 {
     return identity_of(fd, "", AT_EMPTY_PATH, out);
+}
+
+int pl_identity_of_pinned(int dir_fd, const char *path, pl_identity *out)
+{
+    struct statx s;
+
+    if (statx(dir_fd, path, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &s) != 0)
+        return errno;
+    /* Only local file systems know of immutable files; FUSE may ask its server for a birth time whatever the flag says. */
+    if (s.stx_attributes_mask & STATX_ATTR_IMMUTABLE)
+        return identity_of(dir_fd, path, AT_EMPTY_PATH, out);
+    s.stx_mask &= ~(uint32_t)STATX_BTIME;
+    take(&s, out);
+    return 0;
 }
 
 int pl_identity_of_path(int dir_fd, const char *path, bool follow, pl_identity *out)

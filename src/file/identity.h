@@ -30,6 +30,10 @@ typedef struct pl_file_system {
 
 /* statx with AT_EMPTY_PATH on fd; asks for CTIME, which arms the fine-grained timestamps. 0 or an errno (positive). */
 int pl_identity_of_fd(int fd, pl_identity *out);
+/* The same for a descriptor that pins a file (O_PATH will do; path "") or a link of /proc/PID in dir_fd, and for threads
+ * that must not wait: a file system that has to ask somebody (FUSE, NFS) answers with what it remembers, and without a
+ * birth time. 0 or an errno. */
+int pl_identity_of_pinned(int dir_fd, const char *path, pl_identity *out);
 /* statx of a path relative to dir_fd (AT_FDCWD); follow: a symbolic link in the last component. 0 or an errno. */
 int pl_identity_of_path(int dir_fd, const char *path, bool follow, pl_identity *out);
 /* Device, inode, size, mtime, ctime, btime equal, field by field. nlink, mode and owner are attributes, not proof. */

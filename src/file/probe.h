@@ -77,5 +77,12 @@ int pl_pin_open(int dir_fd, const char *path, bool follow, const pl_identity *fo
 /* The same for a descriptor of unknown origin (also O_PATH is refused, as PL_UNREADABLE): re-opened, so that the
  * description is ours. */
 int pl_pin_reopen(int fd, const pl_identity *forbidden, size_t n, int *outcome, int *error);
+/* The same for an O_PATH descriptor that we opened ourselves to pin a file: opened for reading. */
+int pl_pin_named(int fd, const pl_identity *forbidden, size_t n, int *outcome, int *error);
+
+/* An O_PATH descriptor of path, found in what the kernel remembers alone, for threads that must not wait for a file
+ * system (RESOLVE_CACHED, kernel 5.12; older ones: an ordinary walk). flags: beside O_PATH and O_CLOEXEC; resolve: of
+ * openat2(2). -1 with errno. */
+int pl_pin_walk(int dir_fd, const char *path, int flags, uint64_t resolve);
 
 #endif

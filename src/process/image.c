@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Birth, move and death of a pl_image. The struct owns its strings and its descriptor, nothing else.
+ * Birth, move and death of a pl_image. The struct owns its strings and its descriptors, nothing else.
  */
 #include "src/process/image.h"
 
@@ -23,6 +23,7 @@ void pl_image_deinit(pl_image *image)
     free(image->container);
     free(image->script_path);
     pl_cleanup_close(&image->exe_fd);
+    pl_cleanup_close(&image->script_fd);
     pl_image_init(image);
 }
 

@@ -35,24 +35,26 @@ typedef struct pl_image {
     char *argv;               /* arguments, each ended by NUL */
     size_t argv_length;
     char *cwd;
-    char *tty;       /* "pts/0", "tty1"; NULL: none */
-    char *cgroup;    /* path in the unified hierarchy, else of the first one that has more than "/" */
-    char *container; /* id found in the cgroup path, see container.h */
-    char *script_path;
+    char *tty;         /* "pts/0", "tty1"; NULL: none */
+    char *cgroup;      /* path in the unified hierarchy, else of the first one that has more than "/" */
+    char *container;   /* id found in the cgroup path, see container.h */
+    char *script_path; /* the script that the interpreter `exe` was started for, as the kernel knows the file */
     uint32_t uid, euid, suid, gid, egid, auid;
     uint32_t session; /* audit session id */
     uint64_t mnt_ns;  /* inode number of the mount namespace, 0: not known */
     uint32_t flags;   /* pl_image_flag */
     bool has_identity;
-    pl_identity identity; /* of the executed inode */
-    int exe_fd;           /* readable descriptor of the executed inode, -1: none */
-    int exe_errno;        /* why exe_fd is -1: ENOENT/ESRCH (vanished), EACCES, ... */
+    pl_identity identity;        /* of the executed inode */
+    int exe_fd;                  /* O_PATH: pins the executed inode, whatever becomes of its name; -1: none */
+    int exe_errno;               /* why exe_fd is -1: ENOENT/ESRCH (vanished), EACCES, ... */
+    int script_fd;               /* O_PATH: pins the script; -1: none */
+    pl_identity script_identity; /* with script_fd */
 } pl_image;
 
 #define PL_IMAGE_NULL                                                                                                  \
     {                                                                                                                  \
-        .exe_fd = -1, .uid = PL_NO_ID, .euid = PL_NO_ID, .suid = PL_NO_ID, .gid = PL_NO_ID, .egid = PL_NO_ID,          \
-        .auid = PL_NO_ID, .session = PL_NO_ID                                                                          \
+        .exe_fd = -1, .script_fd = -1, .uid = PL_NO_ID, .euid = PL_NO_ID, .suid = PL_NO_ID, .gid = PL_NO_ID,           \
+        .egid = PL_NO_ID, .auid = PL_NO_ID, .session = PL_NO_ID                                                        \
     }
 
 void pl_image_init(pl_image *image);

@@ -26,6 +26,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,7 +35,9 @@
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
 #include "src/file/identity.h"
+#include "src/file/probe.h"
 #include "src/process/container.h"
+#include "src/process/exec_name.h"
 
 #define PROC_KTHREAD 0x00200000u /* PF_KTHREAD of the kernel's include/linux/sched.h */
 #define ARGV_DEFAULT 65536u
@@ -229,28 +232,40 @@ static int read_arguments(int dir_fd, size_t limit, pl_image *image)
     return 0;
 }
 
-bool pl_procfs_strip_deleted(char *path, const pl_identity *executed)
+/* The inode that path names below root (AT_FDCWD: ours) is the executed one. */
+static bool names(int root, const char *path, const pl_identity *executed)
 {
-    size_t length = strlen(path), suffix = strlen(DELETED);
+    pl_auto_close int fd = pl_pin_walk(root, path, O_NOFOLLOW, root == AT_FDCWD ? 0 : RESOLVE_IN_ROOT);
     pl_identity named;
 
-    if (length <= suffix || strcmp(path + length - suffix, DELETED) != 0)
+    return fd >= 0 && pl_identity_of_pinned(fd, "", &named) == 0 && named.dev_major == executed->dev_major &&
+           named.dev_minor == executed->dev_minor && named.inode == executed->inode;
+}
+
+static bool ends_in_deleted(const char *path)
+{
+    size_t length = strlen(path), suffix = strlen(DELETED);
+
+    return length > suffix && strcmp(path + length - suffix, DELETED) == 0;
+}
+
+bool pl_procfs_strip_deleted(char *path, const pl_identity *executed)
+{
+    if (!ends_in_deleted(path) || (executed && names(AT_FDCWD, path, executed)))
         return false;
-    if (executed && pl_identity_of_path(AT_FDCWD, path, false, &named) == 0 && named.dev_major == executed->dev_major &&
-        named.dev_minor == executed->dev_minor && named.inode == executed->inode)
-        return false;
-    path[length - suffix] = '\0';
+    path[strlen(path) - strlen(DELETED)] = '\0';
     return true;
 }
 
 /* The same in the process's own root, then (a chroot: the link shows the way from our root) in ours. */
 static void strip_deleted_of(int dir_fd, pl_image *image)
 {
-    char below_root[64 + LINK_SIZE];
     const pl_identity *executed = image->has_identity ? &image->identity : NULL;
 
-    (void)snprintf(below_root, sizeof(below_root), "/proc/self/fd/%d/root%s", dir_fd, image->exe);
-    if (pl_procfs_strip_deleted(below_root, executed))
+    if (!ends_in_deleted(image->exe))
+        return;
+    pl_auto_close int root = openat(dir_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0 || !executed || !names(root, image->exe, executed))
         (void)pl_procfs_strip_deleted(image->exe, executed);
 }
 
@@ -264,13 +279,13 @@ static int read_executable(const pl_procfs *procfs, int dir_fd, pl_image *image)
         image->exe_errno = rc;
         return PL_VANISHED;
     }
-    if (procfs->pin) {
-        image->exe_fd = openat(dir_fd, "exe", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-        if (image->exe_fd < 0)
-            image->exe_errno = errno;
-    }
-    image->has_identity = (image->exe_fd >= 0 ? pl_identity_of_fd(image->exe_fd, &image->identity)
-                                              : pl_identity_of_path(dir_fd, "exe", true, &image->identity)) == 0;
+    /* O_PATH asks no file system anything: a FUSE server cannot hold the reader up, and a hash worker opens it. */
+    pl_auto_close int fd = openat(dir_fd, "exe", O_PATH | O_CLOEXEC);
+    image->exe_errno = fd < 0 ? errno : 0;
+    image->has_identity = (fd >= 0 ? pl_identity_of_pinned(fd, "", &image->identity)
+                                   : pl_identity_of_pinned(dir_fd, "exe", &image->identity)) == 0;
+    if (procfs->pin)
+        image->exe_fd = pl_steal_fd(&fd);
     if (!image->exe)
         return 0;
     if (strncmp(image->exe, "/memfd:", strlen("/memfd:")) == 0 && image->has_identity && image->identity.nlink == 0)
@@ -346,7 +361,7 @@ static bool parse_ids(const char *status, const char *key, uint32_t *ids, unsign
 }
 
 /* 0 or an errno. */
-static int read_credentials(int dir_fd, pl_image *image)
+static int read_credentials(int dir_fd, pl_image *image, bool *gained)
 {
     char text[TEXT_SIZE];
     size_t length;
@@ -364,11 +379,14 @@ static int read_credentials(int dir_fd, pl_image *image)
         image->gid = gids[0];
         image->egid = gids[1];
     }
+    const char *permitted = strstr(text, "\nCapPrm:");
+    *gained = permitted && strtoull(permitted + strlen("\nCapPrm:"), NULL, 16) != 0;
     return 0;
 }
 
-/* The set-id bits count when the process has got an id by them that is not its real one. */
-static void flag_privileges(pl_image *image)
+/* The set-id bits count when the process has got an id by them that is not its real one, the capabilities of the file
+ * when it has any at all (gained). */
+static void flag_privileges(pl_image *image, bool gained)
 {
     const pl_identity *file = &image->identity;
 
@@ -378,8 +396,13 @@ static void flag_privileges(pl_image *image)
     if (image->has_identity && (file->mode & S_ISGID) && (file->mode & S_IXGRP) && file->gid != image->gid &&
         image->egid == file->gid)
         image->flags |= PL_IMAGE_SETGID;
-    if (image->exe_fd >= 0 && fgetxattr(image->exe_fd, "security.capability", NULL, 0) > 0)
-        image->flags |= PL_IMAGE_FILECAPS;
+    /* A file system without birth times may have to ask a server. */
+    if (gained && image->exe_fd >= 0 && file->btime_ns != 0) {
+        char link[32];
+        (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", image->exe_fd); /* fgetxattr refuses O_PATH */
+        if (getxattr(link, "security.capability", NULL, 0) > 0)
+            image->flags |= PL_IMAGE_FILECAPS;
+    }
 }
 
 static int read_cwd(int dir_fd, pl_image *image)
@@ -446,10 +469,8 @@ static uint32_t read_id(int dir_fd, const char *name)
 
 static int read_rest(int dir_fd, pl_image *image)
 {
-    int rc = read_cwd(dir_fd, image);
+    int rc = read_mount_namespace(dir_fd, image);
 
-    if (rc == 0)
-        rc = read_mount_namespace(dir_fd, image);
     if (rc == 0)
         rc = read_cgroup(dir_fd, image);
     if (rc != 0)
@@ -465,7 +486,7 @@ static bool was_replaced(int dir_fd, const pl_image *image)
 {
     pl_identity now;
 
-    return image->has_identity && pl_identity_of_path(dir_fd, "exe", true, &now) == 0 &&
+    return image->has_identity && pl_identity_of_pinned(dir_fd, "exe", &now) == 0 &&
            (now.inode != image->identity.inode || now.dev_major != image->identity.dev_major ||
             now.dev_minor != image->identity.dev_minor);
 }
@@ -480,6 +501,15 @@ static int read_once(const pl_procfs *procfs, int dir_fd, pl_image *image)
     int rc = read_arguments(dir_fd, procfs->argv_limit ? procfs->argv_limit : ARGV_DEFAULT, image);
     if (rc < 0)
         return rc;
+    rc = pl_exec_name_read(dir_fd, image);
+    if (rc < 0)
+        return rc;
+    rc = read_cwd(dir_fd, image);
+    if (rc < 0)
+        return rc;
+    rc = pl_exec_name_find_script(dir_fd, procfs->pin, image);
+    if (rc < 0)
+        return rc;
     rc = read_stat_at(dir_fd, image->pid, &stat);
     if (rc != 0)
         return rc;
@@ -489,10 +519,11 @@ static int read_once(const pl_procfs *procfs, int dir_fd, pl_image *image)
     bool kernel = stat.flags & PROC_KTHREAD;
     if (is_dead_state(stat.state) && !image->has_identity)
         seen = PL_VANISHED;
-    rc = read_credentials(dir_fd, image);
+    bool gained = false;
+    rc = read_credentials(dir_fd, image, &gained);
     if (is_gone(rc))
         return PL_VANISHED;
-    flag_privileges(image);
+    flag_privileges(image, gained);
     rc = read_rest(dir_fd, image);
     if (rc < 0)
         return rc;

@@ -13,7 +13,7 @@
 typedef struct pl_procfs {
     const char *root;  /* "/proc"; not owned */
     size_t argv_limit; /* bytes kept of the command line; more sets PL_IMAGE_ARGV_CUT; 0: 65,536 */
-    bool pin;          /* open the executable (image->exe_fd), else only its identity is taken */
+    bool pin;          /* pin executable and script (image->exe_fd, script_fd), else only the identity is taken */
 } pl_procfs;
 
 /* /proc/PID/stat, the fields that are used. */

@@ -174,8 +174,16 @@ int pl_source_snapshot(const pl_source_options *options)
     int rc = pl_procfs_each_pid(&options->procfs, collect, &all);
     if (rc == 0 && all.n > 0)
         find_depths(&all);
-    for (size_t i = 0; rc == 0 && i < all.n; i++)
+    bool warned = false;
+    for (size_t i = 0; rc == 0 && i < all.n; i++) {
         rc = deliver(options, &all.entries[i]);
+        if (rc < 0 && rc != PL_ERR_NOMEM) { /* one process that cannot be read is no reason to go without the others */
+            if (!warned)
+                pl_log_write(options->log, PL_LOG_WARNING, "snapshot: %s", pl_error_message());
+            warned = true;
+            rc = 0;
+        }
+    }
     free(all.entries);
     return rc;
 }

@@ -37,8 +37,9 @@ typedef struct pl_source_options {
     pl_procfs procfs;
     const pl_clock *clock;
     const pl_log *log;
-    int64_t scan_interval_ns;                      /* source scan; 0: 200 ms */
-    size_t receive_buffer;                         /* source netlink, bytes; 0: 8 MiB */
+    int64_t scan_interval_ns; /* source scan; 0: 200 ms */
+    size_t receive_buffer;    /* source netlink, bytes; 0: 8 MiB */
+    size_t pins;              /* images, a descriptor or two each, that one dispatch may hold at a time; 0: 512 */
     void (*event)(void *context, pl_event *event); /* called from dispatch */
     void *context;
 } pl_source_options;

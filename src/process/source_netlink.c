@@ -136,7 +136,7 @@ static int subscribe(netlink_source *source)
                                                 "CONFIG_PROC_EVENTS, or not the initial pid and user namespace)");
     if (answer != 0)
         return pl_error_errno(pl_error_code(answer), answer,
-                              "source netlink: the proc connector refuses (it needs CAP_NET_ADMIN)");
+                              "source netlink: the proc connector refuses (before kernel 6.6 it needs CAP_NET_ADMIN)");
     return send_request(source, true, true);
 }
 
@@ -156,8 +156,9 @@ static int open_socket(netlink_source *source)
         setsockopt(source->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)) < 0)
         return pl_error_errno(PL_ERR_SYSTEM, errno, "source netlink: cannot set the receive buffer");
     if (bind(source->fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-        return pl_error_errno(pl_error_code(errno), errno,
-                              "source netlink: cannot join the group of the proc connector (it needs CAP_NET_ADMIN)");
+        return pl_error_errno(
+            pl_error_code(errno), errno,
+            "source netlink: cannot join the group of the proc connector (before kernel 6.6 it needs CAP_NET_ADMIN)");
     if (getsockname(source->fd, (struct sockaddr *)&address, &size) < 0)
         return pl_error_errno(PL_ERR_SYSTEM, errno, "source netlink: cannot read the socket's address");
     source->port = address.nl_pid;
@@ -189,6 +190,8 @@ static int netlink_open(const pl_source_options *options, pl_source **out)
         return pl_error_nomem();
     source->base.class = &pl_source_netlink;
     source->options = *options;
+    if (source->options.pins == 0 || source->options.pins > BATCH)
+        source->options.pins = BATCH;
     source->fd = -1;
     source->tick_ns = PL_NS_PER_S / (hertz > 0 ? hertz : 100);
     set_up_buffers(source);
@@ -229,8 +232,10 @@ static pl_source *netlink_close(pl_source *base)
  * cleared. */
 static int receive(netlink_source *source, bool *overrun)
 {
-    size_t room = BATCH - source->n;
+    size_t room = BATCH - source->n, pins = source->options.pins - source->images;
 
+    if (room > pins) /* each may be an exec */
+        room = pins;
     for (size_t i = 0; i < VECTOR; i++)
         source->messages[i].msg_hdr.msg_namelen = sizeof(source->senders[i]);
     int n = recvmmsg(source->fd, source->messages, (unsigned)(room < VECTOR ? room : VECTOR), MSG_DONTWAIT, NULL);
@@ -365,7 +370,8 @@ static int netlink_dispatch(pl_source *base)
     source->n = source->images = 0;
     measure_offset(source);
     int64_t began_ns = pl_clock_boottime_ns(source->options.clock);
-    for (size_t datagrams = 0; source->n < BATCH && datagrams < 2 * BATCH; datagrams += (size_t)rc) {
+    for (size_t datagrams = 0; source->n < BATCH && source->images < source->options.pins && datagrams < 2 * BATCH;
+         datagrams += (size_t)rc) {
         size_t before = source->n;
         rc = receive(source, &overrun);
         if (rc <= 0)
@@ -389,7 +395,7 @@ const pl_source_class pl_source_netlink = {
     .abilities = PL_SOURCE_TELLS_EXEC | PL_SOURCE_TELLS_EXIT | PL_SOURCE_TELLS_STATUS | PL_SOURCE_TELLS_FORK |
                  PL_SOURCE_TELLS_LOSS,
     .lacks = "path and arguments of processes that end before /proc can be read (1-9 % of very short ones); needs "
-             "CAP_NET_ADMIN",
+             "CAP_NET_ADMIN before kernel 6.6",
     .open = netlink_open,
     .fd = netlink_fd,
     .dispatch = netlink_dispatch,

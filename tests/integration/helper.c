@@ -5,12 +5,12 @@
  * what it does must be all that the kernel sees.
  *
  *   helper nap MS                live for MS ms, exit 0
- *   helper exit N                exit N
- *   helper signal N              die of signal N, without a core
+ *   helper exit N [MS]           live for MS ms (else as short as can be), exit N
+ *   helper signal N [MS]         the same, die of signal N, without a core
  *   helper fork-nap MS           a child that never executes lives for MS ms; the parent reaps it
  *   helper fork-exec-parent FILE a forked child that never executes spawns FILE nap 100 and reaps it
  *   helper chain FILE ARG...     execv FILE (a new image in this very process)
- *   helper try-exec FILE         execve FILE, which must fail; print the errno's text; exit 0
+ *   helper try-exec FILE [MS]    execve FILE, which must fail; print the errno's text; live for MS ms; exit 0
  *   helper unlink-nap FILE MS    unlink FILE, then live for MS ms
  *   helper deep DIR LENGTH       copy itself to the end of a chain of folders below DIR, so that the absolute path has
  *                                LENGTH bytes, and run it there by a relative name; prints the path's length
@@ -253,12 +253,17 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: helper WHAT ARG...: see helper.c\n");
         return 2;
     }
+    long linger = argc > 3 ? atol(argv[3]) : 0;
     if (!strcmp(what, "nap"))
         return nap(atol(argv[2])), 0;
-    if (!strcmp(what, "exit"))
+    if (!strcmp(what, "exit")) {
+        nap(linger);
         return atoi(argv[2]);
-    if (!strcmp(what, "signal"))
+    }
+    if (!strcmp(what, "signal")) {
+        nap(linger);
         return die_of(atoi(argv[2]));
+    }
     if (!strcmp(what, "fork-nap"))
         return fork_nap(atol(argv[2]));
     if (!strcmp(what, "fork-exec-parent"))
@@ -271,6 +276,7 @@ int main(int argc, char **argv)
         char *none[] = {argv[2], NULL};
         execve(argv[2], none, environ);
         puts(strerror(errno));
+        nap(linger);
         return 0;
     }
     if (argc < 4) {

@@ -4,13 +4,14 @@
 source "$(dirname "$0")/lib.sh"
 need_connector
 
+# Each lives long enough to be read: what is gone before that has no path with this source (it_short_lived).
 start_daemon
 unique "$work/ends"
-"$work/ends" exit 0
-"$work/ends" exit 7
-"$work/ends" exit 255
-"$work/ends" signal 9 2>/dev/null
-"$work/ends" signal 11 2>/dev/null
+"$work/ends" exit 0 300
+"$work/ends" exit 7 300
+"$work/ends" exit 255 300
+"$work/ends" signal 9 300 2>/dev/null
+"$work/ends" signal 11 300 2>/dev/null
 "$work/ends" nap 300
 where="path = '$work/ends'"
 wait_sql 60 "SELECT count(*) FROM process_events WHERE $where AND end_reason = 'exit'" 6

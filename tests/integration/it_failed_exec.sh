@@ -11,7 +11,7 @@ printf '\177ELFgarbage' >"$work/no-elf" && chmod 755 "$work/no-elf"
 printf '#!%s\n' "$work/missing-interpreter" >"$work/no-interpreter" && chmod 755 "$work/no-interpreter"
 mkdir "$work/folder"
 for file in missing no-permission no-elf no-interpreter folder; do
-  "$work/tries" try-exec "$work/$file" >"$work/why" || fail "the exec of $file did not fail"
+  "$work/tries" try-exec "$work/$file" 300 >"$work/why" || fail "the exec of $file did not fail"
 done
 settled "path = '$work/tries'" 5
 equal "rows of what never ran" 0 "$(sql "SELECT count(*) FROM process_events WHERE path GLOB '$work/no-*' OR path = '$work/missing'

@@ -26,6 +26,8 @@
 
 #define SWEEP_S 10
 #define DESCRIPTORS_WANTED 65536 /* pinned executables wait for their hash */
+#define DESCRIPTORS_OWN 32       /* of the daemon itself and for reading one process */
+#define PINS_MAX 4096
 
 enum { POLL_SOURCE, POLL_HASHES, POLL_SIGNAL, POLL_SWEEP, POLL_RETRY, POLL_CLOCK, POLL_COUNT };
 
@@ -39,6 +41,7 @@ struct pl_daemon {
     pl_recorder *recorder;
     pl_source *source;
     struct pollfd polls[POLL_COUNT];
+    size_t pins; /* files that may wait for their hash: each takes two descriptors at most */
     bool run_open, stopped;
 };
 
@@ -90,7 +93,8 @@ static int open_ledger(pl_daemon *d)
         .algorithms = d->options->algorithms,
         .low_priority = true,
         .reuse_across_reboot = d->options->reuse_across_reboot,
-        .retry_young = true,
+        .queue_limit = d->pins,
+        .retry_limit = d->pins / 8,
     };
     pl_store *store = NULL;
 
@@ -119,6 +123,7 @@ static void source_options(pl_daemon *d, pl_source_options *out)
         .procfs = {.root = "/proc", .pin = d->options->hashing},
         .clock = pl_clock_system(),
         .log = d->log,
+        .pins = d->pins,
         .event = pl_recorder_event,
         .context = d->recorder,
     };
@@ -208,11 +213,23 @@ static int begin_run(pl_daemon *d)
     return r;
 }
 
+/* Nothing is in a hurry yet: with the queue full, what lives already waits its turn. */
+static void on_snapshot(void *context, pl_event *event)
+{
+    pl_daemon *d = context;
+
+    if (pl_resolve_backlog(d->resolve) >= d->pins)
+        pl_resolve_drain(d->resolve);
+    pl_recorder_event(d->recorder, event);
+}
+
 static int take_snapshot(pl_daemon *d)
 {
     pl_source_options source;
 
     source_options(d, &source);
+    source.event = on_snapshot;
+    source.context = d;
     pl_recorder_set_source(d->recorder, PL_EVENTS_SNAPSHOT, "snapshot");
     int r = pl_source_snapshot(&source);
     pl_recorder_adoption_done(d->recorder);
@@ -221,15 +238,20 @@ static int take_snapshot(pl_daemon *d)
     return r;
 }
 
-static void raise_descriptor_limit(const pl_log *log)
+/* Raises the limit as far as allowed. Returns how many files may be pinned within it. */
+static size_t raise_descriptor_limit(const pl_log *log)
 {
-    struct rlimit limit;
+    struct rlimit limit = {0};
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= DESCRIPTORS_WANTED)
-        return;
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t now = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+    if (now < limit.rlim_cur && setrlimit(RLIMIT_NOFILE, &limit) < 0)
         pl_log_write(log, PL_LOG_WARNING, "cannot raise the descriptor limit: %s", strerror(errno));
+    else if (now < limit.rlim_cur)
+        now = limit.rlim_cur;
+    size_t pins = now > DESCRIPTORS_OWN ? (size_t)(now - DESCRIPTORS_OWN) / 2 : 0;
+    return pins < 1 ? 1 : pins < PINS_MAX ? pins : PINS_MAX;
 }
 
 static int choose_db(pl_daemon *d)
@@ -252,7 +274,7 @@ int pl_daemon_new(const pl_daemon_options *options, const pl_log *log, pl_daemon
     d->log = log;
     for (size_t i = 0; i < POLL_COUNT; i++)
         d->polls[i] = (struct pollfd){.fd = -1, .events = POLLIN};
-    raise_descriptor_limit(log);
+    d->pins = raise_descriptor_limit(log);
     int r = choose_db(d);
     if (r == 0)
         r = pl_boot_id_read("/proc", d->boot_id);

@@ -43,7 +43,7 @@ static void count_live(void *context, const pl_live_execution *execution)
 static void open_rooms(fixture *f, pl_argv_mode mode, const char *const *ignore, bool hashing)
 {
     pl_store_options recording = {.mode = PL_STORE_RECORDER}, reading = {.mode = PL_STORE_READ};
-    pl_resolve_options resolve = {.clock = &f->clock.clock, .boot_id = BOOT, .retry_young = true};
+    pl_resolve_options resolve = {.clock = &f->clock.clock, .boot_id = BOOT, .retry_limit = 512};
     pl_store *store = NULL;
 
     assert_int_equal(pl_store_open(f->db, &recording, &store), 0);

@@ -39,11 +39,18 @@ static void values_of_secrets_are_masked(void **state)
     check(WORDS("a\0--keys=b"), WORDS("a\0--keys=***"));
 }
 
+/* Nothing tells "monkey" from "sshkey": then it is masked. */
+static void doubt_is_masked(void **state)
+{
+    (void)state;
+    check(WORDS("a\0sshkey=1\0monkey-wrench=1"), WORDS("a\0sshkey=***\0monkey-wrench=***"));
+}
+
 static void everything_else_is_kept(void **state)
 {
     (void)state;
     check(WORDS("tokenize\0file"), WORDS("tokenize\0file"));
-    check(WORDS("a\0--keyboard=us\0monkey-wrench=1"), WORDS("a\0--keyboard=us\0monkey-wrench=1"));
+    check(WORDS("a\0--keyboard=us\0keyword=1"), WORDS("a\0--keyboard=us\0keyword=1"));
     check(WORDS("a\0--token\0--verbose\0x"), WORDS("a\0--token\0--verbose\0x"));
     check(WORDS("a\0\0b"), WORDS("a\0\0b"));
     check("", 0, "", 0);
@@ -67,6 +74,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_of_secrets_are_masked),
+        cmocka_unit_test(doubt_is_masked),
         cmocka_unit_test(everything_else_is_kept),
         cmocka_unit_test(no_memory_is_an_error_and_leaves_the_output),
     };

@@ -35,7 +35,7 @@ typedef struct fixture {
 static void open_rooms(fixture *f, const char *boot_id, bool reuse)
 {
     pl_store_options writing = {.mode = PL_STORE_WRITE}, reading = {.mode = PL_STORE_READ};
-    pl_resolve_options options = {.clock = &f->clock.clock, .reuse_across_reboot = reuse, .retry_young = true};
+    pl_resolve_options options = {.clock = &f->clock.clock, .reuse_across_reboot = reuse, .retry_limit = 512};
     pl_store *store = NULL;
 
     assert_int_equal(pl_store_open(f->db, &writing, &store), 0);

@@ -100,11 +100,22 @@ static inline void fake_add(const char *root, const fake_process *p)
         fake_link(root, p->pid, "exe", p->exe);
 }
 
+/* The name that execve was given, where the kernel leaves it: the vector says where in the memory it lies. */
+static inline void fake_exec_name(const char *root, int pid, const char *name)
+{
+    const unsigned long vector[] = {6, 4096, 31 /* AT_EXECFN */, 512, 0, 0};
+    char memory[512 + 4200] = {0};
+
+    (void)snprintf(memory + 512, sizeof(memory) - 512, "%s", name);
+    fake_write(root, pid, "auxv", vector, sizeof(vector));
+    fake_write(root, pid, "mem", memory, 512 + strlen(name) + 2);
+}
+
 /* Takes the process out, as the kernel does. */
 static inline void fake_kill(const char *root, int pid)
 {
-    static const char *const names[] = {"stat",      "status", "cmdline", "cgroup", "loginuid",
-                                        "sessionid", "cwd",    "root",    "ns/mnt", "exe"};
+    static const char *const names[] = {"stat", "status", "cmdline", "cgroup", "loginuid", "sessionid",
+                                        "cwd",  "root",   "ns/mnt",  "exe",    "auxv",     "mem"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char *path = fake_path(root, pid, names[i]);

@@ -15,6 +15,7 @@
 #include "tests/support/fault.h"
 #include "tests/unit/process/fake_proc.h"
 #include "tests/unit/process/live.h"
+#include "tests/unit/process/pinned.h"
 
 #define DOCKER_ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -99,7 +100,7 @@ static void test_everything_is_read(void **state)
     assert_true(image.exe_fd >= 0);
     assert_int_equal(fcntl(image.exe_fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     char bytes[8];
-    assert_int_equal(pread(image.exe_fd, bytes, sizeof(bytes), 0), 5);
+    assert_int_equal(pinned_read(image.exe_fd, bytes, sizeof(bytes)), 5);
     pl_image_deinit(&image);
 }
 

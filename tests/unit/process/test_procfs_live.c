@@ -21,6 +21,7 @@
 
 #include "src/file/identity.h"
 #include "tests/unit/process/live.h"
+#include "tests/unit/process/pinned.h"
 
 #define SHELL "/bin/sh"
 
@@ -114,7 +115,7 @@ static void test_replaced_while_running(void **state)
     assert_int_not_equal(image.identity.inode, replaced.inode);
     assert_int_equal(image.flags, PL_IMAGE_DELETED);
     char bytes[4];
-    assert_int_equal(pread(image.exe_fd, bytes, 4, 0), 4);
+    assert_int_equal(pinned_read(image.exe_fd, bytes, 4), 4);
     assert_memory_equal(bytes,
                         "\x7f"
                         "ELF",
@@ -364,7 +365,7 @@ static void test_descriptor_outlives_the_process(void **state)
     pl_image image = read_image(child.pid, 0);
     assert_int_equal(unlink(f->shell), 0);
     (void)live_end(&child);
-    assert_int_equal(pread(image.exe_fd, bytes, 4, 0), 4);
+    assert_int_equal(pinned_read(image.exe_fd, bytes, 4), 4);
     assert_memory_equal(bytes,
                         "\x7f"
                         "ELF",
