@@ -203,19 +203,15 @@ static void answer_and_close(job *list, const pl_probe_result *result)
     close_all(list);
 }
 
-/* A descriptor that can be read in the place of one that only names the file. 0, or result says why not. */
-static int open_pinned(job *j, const pl_identity *forbidden, size_t n, pl_probe_result *result)
+/* Opens what an O_PATH descriptor names. A descriptor, -1 when ask.fd can be read as it is, or -2: result says why not. */
+static int open_pinned(const job *j, const pl_identity *forbidden, size_t n, pl_probe_result *result)
 {
     int flags = fcntl(j->ask.fd, F_GETFL);
 
     if (flags < 0 || !(flags & O_PATH))
-        return 0;
-    int fd = pl_pin_named(j->ask.fd, forbidden, n, &result->outcome, &result->error);
-    if (fd < 0)
         return -1;
-    pl_cleanup_close(&j->ask.fd); /* O_PATH: closing it asks nobody */
-    j->ask.fd = fd;
-    return 0;
+    int fd = pl_pin_named(j->ask.fd, forbidden, n, &result->outcome, &result->error);
+    return fd >= 0 ? fd : -2;
 }
 
 /* Opens and identifies the file. 1: go on; 0: *result is the answer; -1: given up. */
@@ -224,15 +220,21 @@ static int find_out(worker *w, job *j, pl_probe_result *result)
     pl_identity forbidden[FORBIDDEN_MAX], identity = {0};
     size_t n = j->ask.forbidden ? j->ask.forbidden(j->ask.context, forbidden, FORBIDDEN_MAX) : 0;
 
-    enter_call(w, j);
-    int rc = open_pinned(j, forbidden, n, result);
-    int error = rc == 0 ? pl_identity_of_fd(j->ask.fd, &identity) : 0;
+    enter_call(w, j); /* from here to leave_call the monitor may read *j: nothing of it is written */
+    pl_auto_close int opened = open_pinned(j, forbidden, n, result);
+    int error = opened == -2 ? 0 : pl_identity_of_fd(opened >= 0 ? opened : j->ask.fd, &identity);
     if (!leave_call(w, j))
         return -1;
+    if (opened == -2)
+        return 0;
     j->identity = identity;
+    if (opened >= 0) {
+        pl_cleanup_close(&j->ask.fd); /* O_PATH: closing it asks nobody */
+        j->ask.fd = pl_steal_fd(&opened);
+    }
     if (error)
         *result = (pl_probe_result){.outcome = PL_UNREADABLE, .error = error};
-    return rc == 0 && !error;
+    return !error;
 }
 
 /* Reads the file. False: given up. */
@@ -270,10 +272,10 @@ static bool finish(worker *w, job *j, const pl_probe_result *result, bool known)
         answer(other, result, known);
     if (j->ask.done)
         j->ask.done(j->ask.context, result, known);
+    int fd = pl_steal_fd(&j->ask.fd);
     enter_call(w, j);
     close_all(joined);
-    pl_cleanup_close(&j->ask.fd);
-    j->ask.fd = -1;
+    pl_cleanup_close(&fd);
     if (!leave_call(w, j))
         return false;
     pthread_mutex_lock(&h->lock);

@@ -96,7 +96,7 @@ static pl_stats stats_of(pl_ledger *ledger)
     return stats;
 }
 
-static void a_known_file_is_never_read_again(void **state)
+static void test_a_known_file_is_never_read_again(void **state)
 {
     fixture *f = *state;
     pl_checksum sum = {.struct_size = sizeof(sum)};
@@ -123,7 +123,7 @@ static void a_known_file_is_never_read_again(void **state)
     (void)pl_close(ledger);
 }
 
-static void a_changed_file_is_read_again_and_its_history_kept(void **state)
+static void test_a_changed_file_is_read_again_and_its_history_kept(void **state)
 {
     fixture *f = *state;
     pl_checksum sum = {.struct_size = sizeof(sum)};
@@ -141,7 +141,7 @@ static void a_changed_file_is_read_again_and_its_history_kept(void **state)
     free(rows);
 }
 
-static void descriptors_are_answered_like_paths(void **state)
+static void test_descriptors_are_answered_like_paths(void **state)
 {
     fixture *f = *state;
     pl_checksum sum = {.struct_size = sizeof(sum)};
@@ -161,7 +161,7 @@ static void descriptors_are_answered_like_paths(void **state)
     (void)pl_close(ledger);
 }
 
-static void what_is_no_regular_file_is_an_outcome(void **state)
+static void test_what_is_no_regular_file_is_an_outcome(void **state)
 {
     fixture *f = *state;
     char *fifo = pl_temp_path(f->dir, "fifo"), *gone = pl_temp_path(f->dir, "gone"),
@@ -186,7 +186,7 @@ static void what_is_no_regular_file_is_an_outcome(void **state)
     free(link);
 }
 
-static void algorithms_are_filled_in_for_what_is_known(void **state)
+static void test_algorithms_are_filled_in_for_what_is_known(void **state)
 {
     fixture *f = *state;
     pl_checksum sum = {.struct_size = sizeof(sum)};
@@ -210,7 +210,7 @@ static void algorithms_are_filled_in_for_what_is_known(void **state)
     free(row);
 }
 
-static void wrong_arguments_fail_and_leave_the_output(void **state)
+static void test_wrong_arguments_fail_and_leave_the_output(void **state)
 {
     fixture *f = *state;
     pl_checksum sum = {.struct_size = 3};
@@ -243,7 +243,7 @@ static void *ask_often(void *context)
     return (void *)wrong;
 }
 
-static void any_thread_may_call(void **state)
+static void test_any_thread_may_call(void **state)
 {
     fixture *f = *state;
     pl_ledger *ledger = open_ledger(f);
@@ -260,7 +260,7 @@ static void any_thread_may_call(void **state)
     (void)pl_close(ledger);
 }
 
-static void two_ledgers_in_one_process_do_not_mix(void **state)
+static void test_two_ledgers_in_one_process_do_not_mix(void **state)
 {
     fixture *f = *state;
     char *second = pl_temp_path(f->dir, "second.db");
@@ -278,7 +278,7 @@ static void two_ledgers_in_one_process_do_not_mix(void **state)
     free(second);
 }
 
-static void failures_of_memory_and_threads_are_clean(void **state)
+static void test_failures_of_memory_and_threads_are_clean(void **state)
 {
     static const pl_fault_kind kinds[] = {PL_FAULT_ALLOC, PL_FAULT_THREAD};
     fixture *f = *state;
@@ -307,15 +307,15 @@ static void failures_of_memory_and_threads_are_clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_known_file_is_never_read_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_changed_file_is_read_again_and_its_history_kept, setup, teardown),
-        cmocka_unit_test_setup_teardown(descriptors_are_answered_like_paths, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_no_regular_file_is_an_outcome, setup, teardown),
-        cmocka_unit_test_setup_teardown(algorithms_are_filled_in_for_what_is_known, setup, teardown),
-        cmocka_unit_test_setup_teardown(wrong_arguments_fail_and_leave_the_output, setup, teardown),
-        cmocka_unit_test_setup_teardown(any_thread_may_call, setup, teardown),
-        cmocka_unit_test_setup_teardown(two_ledgers_in_one_process_do_not_mix, setup, teardown),
-        cmocka_unit_test_setup_teardown(failures_of_memory_and_threads_are_clean, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_known_file_is_never_read_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_changed_file_is_read_again_and_its_history_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_descriptors_are_answered_like_paths, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_no_regular_file_is_an_outcome, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_algorithms_are_filled_in_for_what_is_known, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_wrong_arguments_fail_and_leave_the_output, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_any_thread_may_call, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_two_ledgers_in_one_process_do_not_mix, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_failures_of_memory_and_threads_are_clean, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("handle", tests, NULL, NULL);

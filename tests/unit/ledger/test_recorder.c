@@ -23,6 +23,7 @@
 
 #define S PL_NS_PER_S
 #define BOOT "11111111-2222-3333-4444-555555555555"
+#define ABC_SHA256 "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 #define HELLO_SHA256 "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 
 typedef struct fixture {
@@ -164,7 +165,7 @@ static void send_exit(fixture *f, pid_t pid, int status)
     pl_recorder_event(f->recorder, &event);
 }
 
-static void an_execution_becomes_a_complete_row(void **state)
+static void test_an_execution_becomes_a_complete_row(void **state)
 {
     fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
 
@@ -182,7 +183,86 @@ static void an_execution_becomes_a_complete_row(void **state)
     fixture_free(f);
 }
 
-static void many_processes_of_one_binary_cost_one_hash(void **state)
+/* The interpreter `hello` runs this script. */
+static void send_script(fixture *f, pid_t pid, const char *script)
+{
+    pl_image image;
+
+    image_of(f, &image, pid, 1, f->hello);
+    image.filename = strdup(script);
+    image.script_path = strdup(script);
+    image.script_fd = open(script, O_PATH | O_CLOEXEC);
+    assert_true(image.script_fd >= 0);
+    assert_int_equal(pl_identity_of_fd(image.script_fd, &image.script_identity), 0);
+    pl_event event = {.kind = PL_EVENT_EXEC, .pid = pid, .boottime_ns = image.exec_boottime_ns, .image = &image};
+    pl_recorder_event(f->recorder, &event);
+    pl_image_deinit(&image);
+}
+
+static void test_a_script_has_its_own_hash_beside_its_interpreter(void **state)
+{
+    fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
+    char *script = pl_temp_path(f->dir, "script");
+    pl_stats stats = {.struct_size = sizeof(stats)};
+
+    (void)state;
+    pl_temp_write(script, "abc", 3, 0755);
+    send_script(f, 110, script);
+    settle(f);
+    send_script(f, 111, script); /* from memory now */
+    check_sql(f, "select pid, sha256, hash_state, script_sha256, script_path = filename from process_events",
+              "110|" HELLO_SHA256 "|ok|" ABC_SHA256 "|1\n111|" HELLO_SHA256 "|ok|" ABC_SHA256 "|1\n");
+    check_sql(f, "select count(*), count(sha256) from file_history", "2|2\n"); /* both are tracked */
+    pl_resolve_stats_get(f->resolve, &stats);
+    assert_int_equal(stats.files_hashed, 2);
+    assert_int_equal(stats.hits_hot, 2);
+    assert_int_equal(f->live, 2);
+    free(script);
+    fixture_free(f);
+}
+
+static void test_a_script_that_is_gone_leaves_its_interpreter_alone(void **state)
+{
+    fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
+    char *script = pl_temp_path(f->dir, "script");
+    pl_image image;
+
+    (void)state;
+    pl_temp_write(script, "abc", 3, 0755);
+    image_of(f, &image, 112, 1, f->hello);
+    image.script_path = strdup(script); /* named, and not to be pinned any more */
+    pl_event event = {.kind = PL_EVENT_EXEC, .pid = 112, .boottime_ns = image.exec_boottime_ns, .image = &image};
+    pl_recorder_event(f->recorder, &event);
+    pl_image_deinit(&image);
+    check_sql(f, "select sha256, hash_state, script_sha256, script_path is not null from process_events",
+              HELLO_SHA256 "|ok|~|1\n");
+    free(script);
+    fixture_free(f);
+}
+
+static void test_an_unlinked_script_is_hashed_and_is_no_file_of_the_history(void **state)
+{
+    fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
+    char *script = pl_temp_path(f->dir, "script");
+    pl_image image;
+
+    (void)state;
+    pl_temp_write(script, "abc", 3, 0755);
+    image_of(f, &image, 113, 1, f->hello);
+    image.script_path = strdup(script);
+    image.script_fd = open(script, O_PATH | O_CLOEXEC);
+    assert_int_equal(unlink(script), 0);
+    assert_int_equal(pl_identity_of_fd(image.script_fd, &image.script_identity), 0);
+    pl_event event = {.kind = PL_EVENT_EXEC, .pid = 113, .boottime_ns = image.exec_boottime_ns, .image = &image};
+    pl_recorder_event(f->recorder, &event);
+    pl_image_deinit(&image);
+    check_sql(f, "select script_sha256 from process_events", ABC_SHA256 "\n");
+    check_sql(f, "select count(*) from file_history where path like '%script%'", "0\n");
+    free(script);
+    fixture_free(f);
+}
+
+static void test_many_processes_of_one_binary_cost_one_hash(void **state)
 {
     fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
     pl_stats stats = {.struct_size = sizeof(stats)};
@@ -198,7 +278,7 @@ static void many_processes_of_one_binary_cost_one_hash(void **state)
     fixture_free(f);
 }
 
-static void exit_status_and_signal_are_told_apart(void **state)
+static void test_exit_status_and_signal_are_told_apart(void **state)
 {
     fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
 
@@ -213,7 +293,7 @@ static void exit_status_and_signal_are_told_apart(void **state)
     fixture_free(f);
 }
 
-static void exec_replaces_the_image_and_links_back(void **state)
+static void test_exec_replaces_the_image_and_links_back(void **state)
 {
     fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
 
@@ -233,7 +313,7 @@ static void exec_replaces_the_image_and_links_back(void **state)
     fixture_free(f);
 }
 
-static void parents_are_found_after_they_are_gone_and_their_pid_is_reused(void **state)
+static void test_parents_are_found_after_they_are_gone_and_their_pid_is_reused(void **state)
 {
     fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
 
@@ -252,7 +332,7 @@ static void parents_are_found_after_they_are_gone_and_their_pid_is_reused(void *
     fixture_free(f);
 }
 
-static void forks_that_matter_are_recorded_and_others_are_not(void **state)
+static void test_forks_that_matter_are_recorded_and_others_are_not(void **state)
 {
     fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
 
@@ -271,7 +351,7 @@ static void forks_that_matter_are_recorded_and_others_are_not(void **state)
     fixture_free(f);
 }
 
-static void ignored_paths_and_kernel_threads_have_no_row(void **state)
+static void test_ignored_paths_and_kernel_threads_have_no_row(void **state)
 {
     const char *const ignore[] = {"*/hel*", NULL};
     fixture *f = fixture_new(PL_ARGV_FULL, ignore, true);
@@ -290,7 +370,7 @@ static void ignored_paths_and_kernel_threads_have_no_row(void **state)
     fixture_free(f);
 }
 
-static void argv_is_masked_or_left_out_as_asked(void **state)
+static void test_argv_is_masked_or_left_out_as_asked(void **state)
 {
     fixture *masked = fixture_new(PL_ARGV_REDACT, NULL, true);
 
@@ -304,7 +384,7 @@ static void argv_is_masked_or_left_out_as_asked(void **state)
     fixture_free(off);
 }
 
-static void a_missing_hash_is_a_state_and_never_text(void **state)
+static void test_a_missing_hash_is_a_state_and_never_text(void **state)
 {
     fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
     pl_image image;
@@ -322,7 +402,7 @@ static void a_missing_hash_is_a_state_and_never_text(void **state)
     fixture_free(f);
 }
 
-static void hashing_off_computes_and_serves_none(void **state)
+static void test_hashing_off_computes_and_serves_none(void **state)
 {
     fixture *f = fixture_new(PL_ARGV_FULL, NULL, false);
     pl_stats stats = {.struct_size = sizeof(stats)};
@@ -335,7 +415,7 @@ static void hashing_off_computes_and_serves_none(void **state)
     fixture_free(f);
 }
 
-static void lost_events_become_a_gap(void **state)
+static void test_lost_events_become_a_gap(void **state)
 {
     fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
 
@@ -350,7 +430,7 @@ static void lost_events_become_a_gap(void **state)
     fixture_free(f);
 }
 
-static void a_snapshot_adds_what_no_event_told_and_nothing_twice(void **state)
+static void test_a_snapshot_adds_what_no_event_told_and_nothing_twice(void **state)
 {
     fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
     pl_image image;
@@ -369,7 +449,7 @@ static void a_snapshot_adds_what_no_event_told_and_nothing_twice(void **state)
     fixture_free(f);
 }
 
-static void a_process_of_the_last_run_keeps_its_row(void **state)
+static void test_a_process_of_the_last_run_keeps_its_row(void **state)
 {
     fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
     pl_image image;
@@ -394,7 +474,7 @@ static void a_process_of_the_last_run_keeps_its_row(void **state)
     fixture_free(f);
 }
 
-static void one_failure_of_memory_loses_no_more_than_it_counts(void **state)
+static void test_one_failure_of_memory_loses_no_more_than_it_counts(void **state)
 {
     (void)state;
     for (unsigned n = 1;; n++) {
@@ -424,20 +504,23 @@ static void one_failure_of_memory_loses_no_more_than_it_counts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_execution_becomes_a_complete_row),
-        cmocka_unit_test(many_processes_of_one_binary_cost_one_hash),
-        cmocka_unit_test(exit_status_and_signal_are_told_apart),
-        cmocka_unit_test(exec_replaces_the_image_and_links_back),
-        cmocka_unit_test(parents_are_found_after_they_are_gone_and_their_pid_is_reused),
-        cmocka_unit_test(forks_that_matter_are_recorded_and_others_are_not),
-        cmocka_unit_test(ignored_paths_and_kernel_threads_have_no_row),
-        cmocka_unit_test(argv_is_masked_or_left_out_as_asked),
-        cmocka_unit_test(a_missing_hash_is_a_state_and_never_text),
-        cmocka_unit_test(hashing_off_computes_and_serves_none),
-        cmocka_unit_test(lost_events_become_a_gap),
-        cmocka_unit_test(a_snapshot_adds_what_no_event_told_and_nothing_twice),
-        cmocka_unit_test(a_process_of_the_last_run_keeps_its_row),
-        cmocka_unit_test(one_failure_of_memory_loses_no_more_than_it_counts),
+        cmocka_unit_test(test_an_execution_becomes_a_complete_row),
+        cmocka_unit_test(test_a_script_has_its_own_hash_beside_its_interpreter),
+        cmocka_unit_test(test_a_script_that_is_gone_leaves_its_interpreter_alone),
+        cmocka_unit_test(test_an_unlinked_script_is_hashed_and_is_no_file_of_the_history),
+        cmocka_unit_test(test_many_processes_of_one_binary_cost_one_hash),
+        cmocka_unit_test(test_exit_status_and_signal_are_told_apart),
+        cmocka_unit_test(test_exec_replaces_the_image_and_links_back),
+        cmocka_unit_test(test_parents_are_found_after_they_are_gone_and_their_pid_is_reused),
+        cmocka_unit_test(test_forks_that_matter_are_recorded_and_others_are_not),
+        cmocka_unit_test(test_ignored_paths_and_kernel_threads_have_no_row),
+        cmocka_unit_test(test_argv_is_masked_or_left_out_as_asked),
+        cmocka_unit_test(test_a_missing_hash_is_a_state_and_never_text),
+        cmocka_unit_test(test_hashing_off_computes_and_serves_none),
+        cmocka_unit_test(test_lost_events_become_a_gap),
+        cmocka_unit_test(test_a_snapshot_adds_what_no_event_told_and_nothing_twice),
+        cmocka_unit_test(test_a_process_of_the_last_run_keeps_its_row),
+        cmocka_unit_test(test_one_failure_of_memory_loses_no_more_than_it_counts),
     };
 
     return cmocka_run_group_tests_name("recorder", tests, NULL, NULL);

@@ -28,7 +28,7 @@ static void check(const char *in, size_t in_length, const char *want, size_t wan
     free(out);
 }
 
-static void values_of_secrets_are_masked(void **state)
+static void test_values_of_secrets_are_masked(void **state)
 {
     (void)state;
     check(WORDS("curl\0--password=hunter2\0x"), WORDS("curl\0--password=***\0x"));
@@ -40,13 +40,13 @@ static void values_of_secrets_are_masked(void **state)
 }
 
 /* Nothing tells "monkey" from "sshkey": then it is masked. */
-static void doubt_is_masked(void **state)
+static void test_doubt_is_masked(void **state)
 {
     (void)state;
     check(WORDS("a\0sshkey=1\0monkey-wrench=1"), WORDS("a\0sshkey=***\0monkey-wrench=***"));
 }
 
-static void everything_else_is_kept(void **state)
+static void test_everything_else_is_kept(void **state)
 {
     (void)state;
     check(WORDS("tokenize\0file"), WORDS("tokenize\0file"));
@@ -57,7 +57,7 @@ static void everything_else_is_kept(void **state)
     check("no-nul", 6, "no-nul\0", 7);
 }
 
-static void no_memory_is_an_error_and_leaves_the_output(void **state)
+static void test_no_memory_is_an_error_and_leaves_the_output(void **state)
 {
     char *out = (char *)1;
     size_t length = 7;
@@ -73,10 +73,10 @@ static void no_memory_is_an_error_and_leaves_the_output(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_of_secrets_are_masked),
-        cmocka_unit_test(doubt_is_masked),
-        cmocka_unit_test(everything_else_is_kept),
-        cmocka_unit_test(no_memory_is_an_error_and_leaves_the_output),
+        cmocka_unit_test(test_values_of_secrets_are_masked),
+        cmocka_unit_test(test_doubt_is_masked),
+        cmocka_unit_test(test_everything_else_is_kept),
+        cmocka_unit_test(test_no_memory_is_an_error_and_leaves_the_output),
     };
 
     return cmocka_run_group_tests_name("redact", tests, NULL, NULL);

@@ -134,7 +134,7 @@ static void check_sql(fixture *f, const char *sql, const char *want)
     free(rows);
 }
 
-static void same_boot_serves_without_reading(void **state)
+static void test_same_boot_serves_without_reading(void **state)
 {
     fixture *f = *state;
 
@@ -145,7 +145,7 @@ static void same_boot_serves_without_reading(void **state)
     check_source(f, f->file, PL_SOURCE_HOT);
 }
 
-static void a_new_boot_reads_once_and_then_serves(void **state)
+static void test_a_new_boot_reads_once_and_then_serves(void **state)
 {
     fixture *f = *state;
 
@@ -157,7 +157,7 @@ static void a_new_boot_reads_once_and_then_serves(void **state)
     check_sql(f, "select count(*) from file_history", "1\n");
 }
 
-static void reuse_across_reboot_is_an_explicit_choice(void **state)
+static void test_reuse_across_reboot_is_an_explicit_choice(void **state)
 {
     fixture *f = *state;
 
@@ -166,7 +166,7 @@ static void reuse_across_reboot_is_an_explicit_choice(void **state)
     check_source(f, f->file, PL_SOURCE_LEDGER);
 }
 
-static void other_bytes_under_an_old_identity_are_an_alert(void **state)
+static void test_other_bytes_under_an_old_identity_are_an_alert(void **state)
 {
     fixture *f = *state;
     char *db = f->db;
@@ -186,7 +186,7 @@ static void other_bytes_under_an_old_identity_are_an_alert(void **state)
     check_sql(f, "select attention, substr(old_sha256,1,4), substr(new_sha256,1,4) from changes", "alert|ffff|2cf2\n");
 }
 
-static void a_path_expires_after_its_day(void **state)
+static void test_a_path_expires_after_its_day(void **state)
 {
     fixture *f = *state;
 
@@ -203,7 +203,7 @@ static void a_path_expires_after_its_day(void **state)
     check_source(f, f->file, PL_SOURCE_COMPUTED); /* neither hot nor from the ledger */
 }
 
-static void a_file_that_is_too_young_is_read_again_before_it_is_cached(void **state)
+static void test_a_file_that_is_too_young_is_read_again_before_it_is_cached(void **state)
 {
     fixture *f = *state;
     char *young = pl_temp_path(f->dir, "young");
@@ -220,7 +220,7 @@ static void a_file_that_is_too_young_is_read_again_before_it_is_cached(void **st
     free(young);
 }
 
-static void a_clock_set_back_drops_what_is_newer(void **state)
+static void test_a_clock_set_back_drops_what_is_newer(void **state)
 {
     fixture *f = *state;
 
@@ -233,7 +233,7 @@ static void a_clock_set_back_drops_what_is_newer(void **state)
     assert_int_equal(answer.source, PL_SOURCE_COMPUTED);
 }
 
-static void the_clock_set_back_while_nothing_ran_is_noticed(void **state)
+static void test_the_clock_set_back_while_nothing_ran_is_noticed(void **state)
 {
     fixture *f = *state;
 
@@ -243,7 +243,7 @@ static void the_clock_set_back_while_nothing_ran_is_noticed(void **state)
     check_source(f, f->file, PL_SOURCE_COMPUTED);
 }
 
-static void a_hard_link_is_one_hash_and_two_histories(void **state)
+static void test_a_hard_link_is_one_hash_and_two_histories(void **state)
 {
     fixture *f = *state;
     char *other = pl_temp_path(f->dir, "other");
@@ -257,7 +257,7 @@ static void a_hard_link_is_one_hash_and_two_histories(void **state)
     free(other);
 }
 
-static void a_file_with_a_writer_is_answered_and_not_kept(void **state)
+static void test_a_file_with_a_writer_is_answered_and_not_kept(void **state)
 {
     fixture *f = *state;
     pl_auto_close int writer = open(f->file, O_WRONLY | O_CLOEXEC);
@@ -272,16 +272,17 @@ static void a_file_with_a_writer_is_answered_and_not_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(same_boot_serves_without_reading, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_new_boot_reads_once_and_then_serves, setup, teardown),
-        cmocka_unit_test_setup_teardown(reuse_across_reboot_is_an_explicit_choice, setup, teardown),
-        cmocka_unit_test_setup_teardown(other_bytes_under_an_old_identity_are_an_alert, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_path_expires_after_its_day, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_file_that_is_too_young_is_read_again_before_it_is_cached, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_clock_set_back_drops_what_is_newer, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_clock_set_back_while_nothing_ran_is_noticed, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_hard_link_is_one_hash_and_two_histories, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_file_with_a_writer_is_answered_and_not_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_same_boot_serves_without_reading, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_new_boot_reads_once_and_then_serves, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reuse_across_reboot_is_an_explicit_choice, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_other_bytes_under_an_old_identity_are_an_alert, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_path_expires_after_its_day, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_file_that_is_too_young_is_read_again_before_it_is_cached, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_clock_set_back_drops_what_is_newer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_clock_set_back_while_nothing_ran_is_noticed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_hard_link_is_one_hash_and_two_histories, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_file_with_a_writer_is_answered_and_not_kept, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("resolve", tests, NULL, NULL);
