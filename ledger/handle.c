@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -27,8 +28,7 @@ struct pl_ledger {
     pl_resolve *resolve;
     const pl_clock *clock;
     uint64_t mnt_ns;
-    pthread_mutex_t sweep_lock;
-    int64_t swept_ns; /* guarded by sweep_lock */
+    _Atomic int64_t swept_ns;
 };
 
 /* Waits for the answers of one call. */
@@ -67,6 +67,13 @@ static void slot_done(void *context, const pl_answer *answer)
     pthread_mutex_unlock(&s->gathering->lock);
 }
 
+static void gathering_add(gathering *g, int n)
+{
+    pthread_mutex_lock(&g->lock);
+    g->open += (size_t)n;
+    pthread_mutex_unlock(&g->lock);
+}
+
 static void gathering_wait(gathering *g, size_t most)
 {
     pthread_mutex_lock(&g->lock);
@@ -99,56 +106,82 @@ static void maintain(pl_ledger *ledger)
 {
     int64_t now = pl_clock_boottime_ns(ledger->clock);
 
-    pthread_mutex_lock(&ledger->sweep_lock);
-    bool due = now - ledger->swept_ns >= SWEEP_NS;
-    if (due)
-        ledger->swept_ns = now;
-    pthread_mutex_unlock(&ledger->sweep_lock);
-    if (!due)
-        return;
+    int64_t swept = atomic_load_explicit(&ledger->swept_ns, memory_order_relaxed);
+
+    if (now - swept < SWEEP_NS || !atomic_compare_exchange_strong(&ledger->swept_ns, &swept, now))
+        return; /* not due, or somebody else does it */
     pl_resolve_sweep(ledger->resolve);
     pl_resolve_flush_seen(ledger->resolve);
 }
 
-/* Answers at once (returns true, *code and *out set) or leaves a pinned descriptor in *fd to be read. */
-static bool answer_or_pin(pl_ledger *ledger, const char *path, uint32_t flags, const pl_identity *own, size_t own_count,
-                          pl_checksum *out, int *code, int *fd)
+/* Answers what needs no read: from memory, from the ledger, or with the reason why there is no answer. False: it has to
+ * be read. */
+static bool answer_at_once(pl_ledger *ledger, const char *path, uint32_t flags, pl_checksum *out, int *code)
 {
     pl_place place = {
         .path = path[0] == '/' ? path : NULL, .mnt_ns = ledger->mnt_ns, .detected_by = PL_DETECTED_REQUEST};
     pl_identity identity;
     pl_answer answer;
-    bool follow = !(flags & PL_NOFOLLOW);
-    int error = pl_identity_of_path(AT_FDCWD, path, follow, &identity);
+    int error = pl_identity_of_path(AT_FDCWD, path, !(flags & PL_NOFOLLOW), &identity);
 
     *code = error ? outcome_of_errno(error) : S_ISREG(identity.mode) ? PL_OK : PL_NOT_REGULAR;
+    if (*code == PL_OK && pl_resolve_recall(ledger->resolve, &identity, &place, &answer)) {
+        fill(&answer, out);
+        return true;
+    }
+    if (*code == PL_OK && !(flags & PL_NOREAD))
+        return false;
+    if (*code == PL_OK)
+        *code = PL_PENDING;
     answer = (pl_answer){.error = error};
     if (!error)
         answer.identity = identity;
-    if (*code != PL_OK) {
-        fill(&answer, out);
-        return true;
+    fill(&answer, out);
+    return true;
+}
+
+/* Those of one call that have to be read. */
+typedef struct read_call {
+    pl_ledger *ledger;
+    gathering gathering;
+    uint32_t flags;
+    size_t own_count; /* 0: not looked at yet */
+    pl_identity own[OWN_FILES_MAX];
+} read_call;
+
+/* Has one file read. 0: slot_done will tell, or *s->code says why not; negative: the call has failed. */
+static int submit_read(read_call *r, const char *path, slot *s)
+{
+    pl_answer none = {0};
+    int error = 0;
+
+    if (r->own_count == 0)
+        r->own_count = pl_resolve_forbidden(r->ledger->resolve, r->own, OWN_FILES_MAX);
+    int fd = pl_pin_open(AT_FDCWD, path, !(r->flags & PL_NOFOLLOW), r->own, r->own_count, s->code, &error);
+    if (fd < 0) {
+        fill(&none, s->out);
+        return 0;
     }
-    if (pl_resolve_recall(ledger->resolve, &identity, &place, &answer)) {
-        fill(&answer, out);
-        return true;
+    pl_auto_free char *name = name_of_fd(fd);
+    pl_place place = {.path = name, .mnt_ns = r->ledger->mnt_ns, .detected_by = PL_DETECTED_REQUEST};
+    int result;
+    gathering_wait(&r->gathering, IN_FLIGHT_MAX - 1);
+    gathering_add(&r->gathering, 1);
+    while ((result = pl_resolve_submit(r->ledger->resolve, fd, &place, true, slot_done, s)) == PL_ERR_QUEUE_FULL)
+        pl_resolve_drain(r->ledger->resolve); /* other threads filled it: the caller waits anyway */
+    if (result < 0) {
+        (void)close(fd);
+        gathering_add(&r->gathering, -1);
     }
-    if (flags & PL_NOREAD) {
-        *code = PL_PENDING;
-        fill(&answer, out);
-        return true;
-    }
-    *fd = pl_pin_open(AT_FDCWD, path, follow, own, own_count, code, &error);
-    if (*fd < 0)
-        fill(&answer, out);
-    return *fd < 0;
+    return result;
 }
 
 int pl_checksum_paths(pl_ledger *ledger, const char *const *paths, size_t n, uint32_t flags, pl_checksum *out,
                       int *codes)
 {
-    gathering g = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    pl_identity own[OWN_FILES_MAX];
+    read_call r = {.ledger = ledger,
+                   .flags = flags,
+                   .gathering = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER}};
 
     if (!ledger || (n && (!paths || !out || !codes)))
         return pl_error_set(PL_ERR_INVALID, "pl_checksum_paths: a required argument is NULL");
@@ -160,30 +193,14 @@ int pl_checksum_paths(pl_ledger *ledger, const char *const *paths, size_t n, uin
     if (!slots)
         return pl_error_nomem();
     maintain(ledger);
-    size_t own_count = pl_resolve_forbidden(ledger->resolve, own, OWN_FILES_MAX);
     int result = 0;
     for (size_t i = 0; i < n && result == 0; i++) {
-        int fd = -1;
-        if (answer_or_pin(ledger, paths[i], flags, own, own_count, &out[i], &codes[i], &fd))
+        if (answer_at_once(ledger, paths[i], flags, &out[i], &codes[i]))
             continue;
-        pl_auto_free char *name = name_of_fd(fd);
-        pl_place place = {.path = name, .mnt_ns = ledger->mnt_ns, .detected_by = PL_DETECTED_REQUEST};
-        slots[i] = (slot){.gathering = &g, .out = &out[i], .code = &codes[i]};
-        gathering_wait(&g, IN_FLIGHT_MAX - 1);
-        pthread_mutex_lock(&g.lock);
-        g.open++;
-        pthread_mutex_unlock(&g.lock);
-        while ((result = pl_resolve_submit(ledger->resolve, fd, &place, true, slot_done, &slots[i])) ==
-               PL_ERR_QUEUE_FULL)
-            pl_resolve_drain(ledger->resolve); /* other threads filled it: the caller waits anyway */
-        if (result < 0) {
-            (void)close(fd);
-            pthread_mutex_lock(&g.lock);
-            g.open--;
-            pthread_mutex_unlock(&g.lock);
-        }
+        slots[i] = (slot){.gathering = &r.gathering, .out = &out[i], .code = &codes[i]};
+        result = submit_read(&r, paths[i], &slots[i]);
     }
-    gathering_wait(&g, 0);
+    gathering_wait(&r.gathering, 0);
     return result;
 }
 
@@ -192,8 +209,11 @@ int pl_checksum_path(pl_ledger *ledger, const char *path, uint32_t flags, pl_che
     pl_checksum sum;
     int code = 0;
 
-    if (!out || out->struct_size != sizeof(*out))
-        return pl_error_set(PL_ERR_INVALID, "pl_checksum_path: out is NULL or has an unknown struct_size");
+    if (!ledger || !path || !out || out->struct_size != sizeof(*out))
+        return pl_error_set(PL_ERR_INVALID, "pl_checksum_path: an argument is NULL or has an unknown struct_size");
+    maintain(ledger);
+    if (answer_at_once(ledger, path, flags, out, &code))
+        return code;
     sum.struct_size = sizeof(sum);
     int r = pl_checksum_paths(ledger, &path, 1, flags, &sum, &code);
     if (r < 0)
@@ -316,7 +336,6 @@ int pl_open(const char *path, const pl_options *options, pl_ledger **out)
         return pl_error_nomem();
     ledger->clock = pl_clock_system();
     ledger->swept_ns = pl_clock_boottime_ns(ledger->clock);
-    (void)pthread_mutex_init(&ledger->sweep_lock, NULL);
     r = open_engine(ledger, path, options);
     if (r < 0) {
         (void)pl_close(ledger);
@@ -334,7 +353,6 @@ pl_ledger *pl_close(pl_ledger *ledger)
         pl_resolve_flush_seen(ledger->resolve);
     (void)pl_resolve_free(ledger->resolve);
     (void)pl_writer_free(ledger->writer);
-    (void)pthread_mutex_destroy(&ledger->sweep_lock);
     free(ledger);
     return NULL;
 }

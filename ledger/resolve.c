@@ -111,27 +111,27 @@ static void record_alias(pl_resolve *resolve, const pl_cached_file *file, const 
     (void)pl_writer_sighting(resolve->options.writer, &sighting);
 }
 
+static bool has_algorithms(const pl_resolve *resolve, const pl_digest_set *digests)
+{
+    return (pl_digest_set_algorithms(digests) & resolve->options.algorithms) == resolve->options.algorithms;
+}
+
 /* Looks in the cache and binds the path. *path_known: the cache had this path for this identity already. */
 static bool find_hot(pl_resolve *resolve, const pl_identity *identity, const pl_place *place, pl_cached_file *out,
                      bool *path_known)
 {
     int64_t now = pl_clock_boottime_ns(resolve->options.clock);
-    pl_cached_file by_path;
+    const char *path = place ? place->path : NULL;
     bool found;
 
-    *path_known = true;
     pthread_mutex_lock(&resolve->cache_lock);
-    found = pl_file_cache_find(resolve->cache, identity, now, out) &&
-            (pl_digest_set_algorithms(&out->digests) & resolve->options.algorithms) == resolve->options.algorithms;
-    if (found && place && place->path) {
-        *path_known = pl_file_cache_find_path(resolve->cache, place->path, place->mnt_ns, &by_path) &&
-                      pl_identity_equal(&by_path.identity, identity);
-        if (*path_known)
-            pl_file_cache_touch(resolve->cache, place->path, place->mnt_ns, now);
-        else /* out of memory: the path stays unbound and is recorded again next time */
-            (void)pl_file_cache_bind(resolve->cache, place->path, place->mnt_ns, identity, now);
-    }
+    *path_known = path && pl_file_cache_prove(resolve->cache, path, place->mnt_ns, identity, now, out);
+    found = (*path_known || pl_file_cache_find(resolve->cache, identity, now, out)) &&
+            has_algorithms(resolve, &out->digests);
+    if (found && path && !*path_known) /* out of memory: the path stays unbound and is recorded again next time */
+        (void)pl_file_cache_bind(resolve->cache, path, place->mnt_ns, identity, now);
     pthread_mutex_unlock(&resolve->cache_lock);
+    *path_known = *path_known || !path;
     return found;
 }
 
@@ -179,7 +179,7 @@ static int find_in_ledger(pl_resolve *resolve, const pl_identity *identity, pl_k
     /* Step 16: with the clock set back, a file written now could carry this ctime again. */
     if (identity->ctime_ns > now - CLOCK_WINDOW_NS && out->wall_minus_boot_ns > wall_minus_boot(resolve) + PL_NS_PER_S)
         return PL_PENDING;
-    if ((pl_digest_set_algorithms(&out->digests) & resolve->options.algorithms) != resolve->options.algorithms)
+    if (!has_algorithms(resolve, &out->digests))
         return PL_PENDING;
     return out->assurance >= resolve->options.min_assurance ? 0 : PL_PENDING;
 }

@@ -18,6 +18,7 @@
 
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
+#include "src/base/mix.h"
 #include "src/file/slot_table.h"
 
 #define LIMIT_DEFAULT 65536u
@@ -120,16 +121,9 @@ static uint32_t find_entry(const pl_file_cache *cache, const pl_identity *identi
     return NONE;
 }
 
-/* FNV-1a over the bytes, then mixed: its low bits alone are poor. */
 static uint32_t path_tag(const char *text, uint64_t mnt_ns)
 {
-    uint64_t h = UINT64_C(0xcbf29ce484222325) ^ mnt_ns;
-
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
-        h = (h ^ *p) * UINT64_C(0x100000001b3);
-    h ^= h >> 32;
-    h *= UINT64_C(0xd6e8feb86659fd93);
-    return (uint32_t)(h >> 32);
+    return (uint32_t)pl_mix_bytes(text, strlen(text), mnt_ns);
 }
 
 static uint32_t find_path(const pl_file_cache *cache, const char *text, uint64_t mnt_ns, uint32_t *tag)
@@ -193,6 +187,23 @@ bool pl_file_cache_find_path(pl_file_cache *cache, const char *path, uint64_t mn
     }
     cache->stats.hits_path++;
     copy_out(&cache->entries[cache->paths[i].entry], out);
+    return true;
+}
+
+bool pl_file_cache_prove(pl_file_cache *cache, const char *path, uint64_t mnt_ns, const pl_identity *identity,
+                         int64_t now_ns, pl_cached_file *out)
+{
+    uint32_t tag, i = find_path(cache, path, mnt_ns, &tag);
+    struct entry *entry = i == NONE ? NULL : &cache->entries[cache->paths[i].entry];
+
+    if (!entry || !pl_identity_equal(&entry->identity, identity)) {
+        cache->stats.misses++;
+        return false;
+    }
+    cache->stats.hits_path++;
+    see(&cache->paths[i].last_seen_ns, now_ns);
+    see(&entry->last_seen_ns, now_ns);
+    copy_out(entry, out);
     return true;
 }
 

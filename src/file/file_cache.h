@@ -46,6 +46,9 @@ pl_file_cache *pl_file_cache_free(pl_file_cache *cache);
 bool pl_file_cache_find(pl_file_cache *cache, const pl_identity *identity, int64_t now_ns, pl_cached_file *out);
 /* What path was bound to when last proven: true and *out; the owner compares out->identity with a fresh statx. */
 bool pl_file_cache_find_path(pl_file_cache *cache, const char *path, uint64_t mnt_ns, pl_cached_file *out);
+/* Both in one look: true when path is bound to exactly this identity; touches the two. Counts as find_path does. */
+bool pl_file_cache_prove(pl_file_cache *cache, const char *path, uint64_t mnt_ns, const pl_identity *identity,
+                         int64_t now_ns, pl_cached_file *out);
 /* Adds or replaces (its paths stay). PL_ERR_NOMEM, or PL_ERR_INVALID for a file without sha256, leaves the cache as it
  * was. */
 int pl_file_cache_insert(pl_file_cache *cache, const pl_cached_file *file, int64_t now_ns);

@@ -20,6 +20,7 @@
 #include <sys/utsname.h>
 
 #include "src/base/clock.h"
+#include "src/base/mix.h"
 
 #define WANTED (STATX_BASIC_STATS | STATX_BTIME)
 #define WINDOW_FINE_NS (20 * PL_NS_PER_MS)
@@ -114,24 +115,16 @@ bool pl_identity_equal(const pl_identity *a, const pl_identity *b)
            a->btime_ns == b->btime_ns && a->dev_major == b->dev_major && a->dev_minor == b->dev_minor;
 }
 
-/* Both halves of a 128-bit product, folded: each input bit reaches each output bit. */
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
-
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 uint64_t pl_identity_hash(const pl_identity *identity)
 {
     uint64_t device = (uint64_t)identity->dev_major << 32 | identity->dev_minor;
-    uint64_t a = mix(identity->inode ^ UINT64_C(0xa0761d6478bd642f), device ^ UINT64_C(0xe7037ed1a0b428db));
-    uint64_t b =
-        mix(identity->size ^ UINT64_C(0x8ebc6af09c88c6e3), (uint64_t)identity->mtime_ns ^ UINT64_C(0x589965cc75374cc3));
-    uint64_t c = mix((uint64_t)identity->ctime_ns ^ UINT64_C(0x1d8e4e27c47d124f),
-                     (uint64_t)identity->btime_ns ^ UINT64_C(0xeb44accab455d165));
+    uint64_t a = pl_mix(identity->inode ^ UINT64_C(0xa0761d6478bd642f), device ^ UINT64_C(0xe7037ed1a0b428db));
+    uint64_t b = pl_mix(identity->size ^ UINT64_C(0x8ebc6af09c88c6e3),
+                        (uint64_t)identity->mtime_ns ^ UINT64_C(0x589965cc75374cc3));
+    uint64_t c = pl_mix((uint64_t)identity->ctime_ns ^ UINT64_C(0x1d8e4e27c47d124f),
+                        (uint64_t)identity->btime_ns ^ UINT64_C(0xeb44accab455d165));
 
-    return mix(a ^ c ^ UINT64_C(0x9e3779b97f4a7c15), b ^ UINT64_C(0xd6e8feb86659fd93));
+    return pl_mix(a ^ c ^ UINT64_C(0x9e3779b97f4a7c15), b ^ UINT64_C(0xd6e8feb86659fd93));
 }
 
 pl_tier pl_tier_of_magic(uint64_t magic, bool read_only)

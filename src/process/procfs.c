@@ -34,6 +34,7 @@
 
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
+#include "src/base/mix.h"
 #include "src/file/identity.h"
 #include "src/file/probe.h"
 #include "src/process/container.h"
@@ -561,18 +562,13 @@ int pl_procfs_read_stat(const pl_procfs *procfs, pid_t pid, pl_proc_stat *out)
     return rc != 0 ? rc : read_stat_at(dir_fd, pid, out);
 }
 
-/* FNV-1a over what of the command line fits one page: enough to see it change. */
+/* Over what of the command line fits one page: enough to see it change. */
 static uint64_t hash_arguments(int dir_fd)
 {
     char text[4096];
     size_t length;
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
-    if (read_text(dir_fd, "cmdline", text, sizeof(text), &length) != 0)
-        return 0;
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
-    return hash;
+    return read_text(dir_fd, "cmdline", text, sizeof(text), &length) == 0 ? pl_mix_bytes(text, length, 1) : 0;
 }
 
 int pl_procfs_glance(const pl_procfs *procfs, pid_t pid, pl_proc_glance *out)

@@ -2,10 +2,11 @@
 /*
  * Rows 3, 4 and 5 (the look-ups alone).
  *
- *   bench_lookup identity ENTRIES ROUNDS      the hot cache by identity, random order
- *   bench_lookup path LEDGER ROUNDS           pl_checksum_path of hot files against bare statx of the same
- * paths; names on standard input, one a line bench_lookup restart LEDGER               pl_checksum_paths of
- * all names by this new process: seconds, bytes read
+ *   bench_lookup identity ENTRIES ROUNDS  the hot cache by identity, random order
+ *   bench_lookup path LEDGER ROUNDS        pl_checksum_path of hot files against bare statx of the same paths
+ *   bench_lookup restart LEDGER            pl_checksum_paths of all names by this new process: seconds, bytes read
+ *
+ * Names come on standard input, one a line.
  */
 #include "src/file/file_cache.h"
 #include "tests/bench/bench.h"
