@@ -151,6 +151,7 @@ static void tell_live(pl_recorder *recorder, const waiting *w)
 
 void pl_recorder_dispatch(pl_recorder *recorder)
 {
+    int64_t now = pl_clock_boottime_ns(recorder->options.clock);
     eventfd_t value;
 
     (void)eventfd_read(recorder->event_fd, &value);
@@ -162,8 +163,10 @@ void pl_recorder_dispatch(pl_recorder *recorder)
     while (list) {
         waiting *w = list;
         list = w->next;
-        if (w->answer.outcome == PL_OK)
-            (void)pl_process_table_set_digest(recorder->table, &w->answer.identity, &w->answer.digests);
+        pl_process *process =
+            w->answer.outcome == PL_OK && !w->script ? pl_process_table_find(recorder->table, w->pid, now) : NULL;
+        if (process && process->eid == w->eid)
+            (void)pl_process_take_digest(process, &w->answer.identity, &w->answer.digests);
         tell_live(recorder, w);
         (void)waiting_free(w);
     }
@@ -452,6 +455,7 @@ static void track_adopted(pl_recorder *recorder, const pl_event *event, const pl
         return;
     w->recorder = recorder;
     w->eid = eid;
+    w->pid = event->pid;
     w->quiet = true;
     if (state == PL_HASH_PENDING)
         ask_hash(recorder, &event->image->exe_fd, w, place);
@@ -503,8 +507,8 @@ static void on_exec(pl_recorder *recorder, pl_event *event)
         process->forked = false;
     }
     ask_script_hash(recorder, image, w->eid, place.detected_by);
-    if (state == PL_HASH_OK)
-        (void)pl_process_table_set_digest(recorder->table, &image->identity, &answer.digests);
+    if (state == PL_HASH_OK && process)
+        (void)pl_process_take_digest(process, &image->identity, &answer.digests);
     if (state == PL_HASH_PENDING) {
         ask_hash(recorder, &image->exe_fd, w, &place);
         return;

@@ -516,6 +516,11 @@ static bool merge_digests(pl_process *process, const pl_digest_set *digests)
     return true;
 }
 
+bool pl_process_take_digest(pl_process *process, const pl_identity *identity, const pl_digest_set *digests)
+{
+    return process->has_identity && pl_identity_equal(&process->identity, identity) && merge_digests(process, digests);
+}
+
 size_t pl_process_table_set_digest(pl_process_table *table, const pl_identity *identity, const pl_digest_set *digests)
 {
     uint64_t key = pl_identity_hash(identity);

@@ -70,6 +70,9 @@ pl_process *pl_process_table_find(pl_process_table *table, pid_t pid, int64_t no
 pl_process *pl_process_table_find_path(pl_process_table *table, const char *path, uint64_t mnt_ns, int64_t now_ns);
 /* The image differs from what is known for pid: other path, or same path and other identity, or unknown pid. */
 bool pl_process_table_needs_update(pl_process_table *table, pid_t pid, const pl_image *image);
+/* Gives one process the digests, if it runs exactly this identity: the way of every execution, whose cost must not grow
+ * with the number of processes that run the same file. False: it runs something else, or has another content already. */
+bool pl_process_take_digest(pl_process *process, const pl_identity *identity, const pl_digest_set *digests);
 /* Gives every process that runs exactly this identity its digests. Returns how many. Never overwrites one
  * that is set with another content: a process keeps its checksum for life; digests of more algorithms are
  * merged in. */
