@@ -15,7 +15,7 @@
 typedef enum pl_tier {
     PL_TIER_C = 0, /* tmpfs, ramfs, FUSE, NFS, 9p and all unknown: hashed every time, never cached */
     PL_TIER_A = 1, /* ext4, xfs, btrfs, f2fs, read-only ones: cached */
-    PL_TIER_B = 2, /* overlayfs: cached after fdatasync between S1 and the first read */
+    PL_TIER_B = 2, /* overlayfs: cached after writing back to the disk below, between S1 and the first read */
 } pl_tier;
 
 typedef struct pl_file_system {

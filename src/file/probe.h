@@ -17,7 +17,7 @@ typedef enum pl_uncached_reason {
     PL_CACHEABLE = 0,
     PL_UNCACHED_WRITER,   /* EAGAIN: somebody has it open for writing, or holds a writable mapping */
     PL_UNCACHED_NO_LEASE, /* EACCES, EINVAL: the probe could not be made */
-    PL_UNCACHED_TIER,     /* tier C */
+    PL_UNCACHED_TIER,     /* tier C, or an overlay that cannot be written back: on tmpfs, say */
     PL_UNCACHED_UNLINKED, /* nlink == 0 */
     PL_UNCACHED_YOUNG,    /* inside the racy window: read again after retry_ns */
     PL_UNCACHED_FUTURE,   /* ctime or mtime lies in the future */
