@@ -22,6 +22,7 @@
 #define OWN_FILES_MAX 8
 #define IN_FLIGHT_MAX 64 /* files that one call holds open: far below the usual limit of 1,024 descriptors   \ */
 #define SWEEP_NS (INT64_C(10) * PL_NS_PER_S)
+#define SWEEP_LOOK 64
 
 struct pl_ledger {
     pl_writer *writer; /* NULL: the ledger is served from, not written */
@@ -29,6 +30,7 @@ struct pl_ledger {
     const pl_clock *clock;
     uint64_t mnt_ns;
     _Atomic int64_t swept_ns;
+    atomic_uint calls; /* hot look-ups; every SWEEP_LOOK-th looks at the clock */
 };
 
 /* Waits for the answers of one call. */
@@ -211,7 +213,8 @@ int pl_checksum_path(pl_ledger *ledger, const char *path, uint32_t flags, pl_che
 
     if (!ledger || !path || !out || out->struct_size != sizeof(*out))
         return pl_error_set(PL_ERR_INVALID, "pl_checksum_path: an argument is NULL or has an unknown struct_size");
-    maintain(ledger);
+    if (atomic_fetch_add_explicit(&ledger->calls, 1, memory_order_relaxed) % SWEEP_LOOK == 0)
+        maintain(ledger);
     if (answer_at_once(ledger, path, flags, out, &code))
         return code;
     sum.struct_size = sizeof(sum);

@@ -13,6 +13,7 @@
 #include "ledger/redact.h"
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
+#include "src/base/lock.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -722,7 +723,7 @@ int pl_recorder_new(const pl_recorder_options *options, pl_recorder **out)
         pl_cleanup_close(&recorder->event_fd);
         return r;
     }
-    (void)pthread_mutex_init(&recorder->lock, NULL);
+    pl_lock_init(&recorder->lock, true);
     *out = pl_steal(&recorder);
     return 0;
 }

@@ -16,6 +16,7 @@
 
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
+#include "src/base/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -535,7 +536,7 @@ int pl_resolve_new(const pl_resolve_options *options, pl_resolve **out)
     pl_hasher_options hasher = {
         .workers = options->workers,
         .queue_limit = options->queue_limit,
-        .low_priority = options->low_priority,
+        .low_priority = options->event_path,
         .log = options->log,
         .prober = {.clock = resolve->options.clock,
                    .algorithms = resolve->options.algorithms,
@@ -547,9 +548,9 @@ int pl_resolve_new(const pl_resolve_options *options, pl_resolve **out)
         (void)pl_file_cache_free(resolve->cache);
         return r;
     }
-    (void)pthread_mutex_init(&resolve->cache_lock, NULL);
+    pl_lock_init(&resolve->cache_lock, options->event_path);
     (void)pthread_mutex_init(&resolve->store_lock, NULL);
-    (void)pthread_mutex_init(&resolve->retry_lock, NULL);
+    pl_lock_init(&resolve->retry_lock, options->event_path);
     resolve->reader = options->reader;
     resolve->flushed_ns = pl_clock_boottime_ns(resolve->options.clock);
     *out = pl_steal(&resolve);

@@ -27,10 +27,10 @@ typedef struct pl_resolve_options {
     unsigned workers;           /* 0: one a core */
     uint64_t max_file_size;     /* 0: no limit */
     size_t cache_limit;         /* 0: file_cache's own */
-    bool low_priority;          /* hash at idle priority */
-    bool reuse_across_reboot;   /* step 15: explicit choice */
-    size_t queue_limit;         /* files that wait to be read, a descriptor each; 0: hasher's own */
-    size_t retry_limit;         /* files too young to be cached that are kept open for pl_resolve_retry; 0: none */
+    bool event_path; /* an event loop calls: hash at idle priority, lend its priority to whoever holds a lock */
+    bool reuse_across_reboot; /* step 15: explicit choice */
+    size_t queue_limit;       /* files that wait to be read, a descriptor each; 0: hasher's own */
+    size_t retry_limit;       /* files too young to be cached that are kept open for pl_resolve_retry; 0: none */
 } pl_resolve_options;
 
 typedef struct pl_answer {

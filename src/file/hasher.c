@@ -14,6 +14,7 @@
 
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
+#include "src/base/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -526,7 +527,7 @@ int pl_hasher_new(const pl_hasher_options *options, pl_hasher **out)
         h->options.stall_ns = DEFAULT_STALL_NS;
     h->queue_tail = h->urgent_tail = &h->queue;
     h->held = 1;
-    (void)pthread_mutex_init(&h->lock, NULL);
+    pl_lock_init(&h->lock, h->options.low_priority);
     (void)pthread_cond_init(&h->work, NULL);
     (void)pthread_cond_init(&h->monitor, NULL);
     (void)pthread_cond_init(&h->idle, NULL);

@@ -92,7 +92,7 @@ static int open_ledger(pl_daemon *d)
         .log = d->log,
         .path_ttl_ns = d->options->path_ttl_ns,
         .algorithms = d->options->algorithms,
-        .low_priority = true,
+        .event_path = true,
         .reuse_across_reboot = d->options->reuse_across_reboot,
         .queue_limit = d->pins,
         .retry_limit = d->pins / 8,
