@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Turns events into rows. Owns the process table, the executions that wait for their hash and those adopted
- * from the last run; borrows resolve and writer. One thread calls everything here but hash_done, which runs
+ * Turns events into rows. Owns the process table, the executions that wait for their hash and (adoption) those of the
+ * last run that go on; borrows resolve and writer. One thread calls everything here but hash_done, which runs
  * on a hash worker and only appends to a list under its lock and rings the eventfd.
  *
  * Invariants: an execution's row is queued before its hash is asked for, so that the hash finds it; a hash
@@ -10,6 +10,7 @@
  */
 #include "ledger/recorder.h"
 
+#include "ledger/adoption.h"
 #include "ledger/redact.h"
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
@@ -20,9 +21,6 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
-
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 
 #define FORK_WORTH_NS PL_NS_PER_S                  /* a process that never executed is recorded if it lived longer */
 #define SEEN_FLUSH_NS (INT64_C(300) * PL_NS_PER_S) /* last_seen reaches the disk lazily */
@@ -41,19 +39,10 @@ typedef struct waiting {
     struct waiting *next;
 } waiting;
 
-/* An execution of the last run that was alive when this run began. */
-typedef struct adopted {
-    pid_t pid; /* key */
-    uint64_t start_ticks;
-    int64_t eid, parent_eid;
-    char *path;
-    UT_hash_handle hh;
-} adopted;
-
 struct pl_recorder {
     pl_recorder_options options;
     pl_process_table *table;
-    adopted *adopted;
+    pl_adoption *adoption;
     pl_event_source source;
     const char *source_name;
     int event_fd;
@@ -258,23 +247,6 @@ static void find_lineage(pl_recorder *recorder, const pl_image *image, int64_t n
         write_fork(recorder, parent, 0); /* a forked process is worth a row once a child of it executes */
 }
 
-static adopted *take_adopted(pl_recorder *recorder, const pl_image *image)
-{
-    adopted *a = NULL;
-
-    HASH_FIND(hh, recorder->adopted, &image->pid, sizeof(image->pid), a);
-    if (!a || a->start_ticks != image->start_ticks)
-        return NULL;
-    HASH_DEL(recorder->adopted, a);
-    return a;
-}
-
-static void adopted_free(adopted *a)
-{
-    free(a->path);
-    free(a);
-}
-
 /* Hands the hash of an execution to resolve. Takes the descriptor. The row is there already. */
 static void ask_hash(pl_recorder *recorder, int *pin, waiting *w, const pl_place *place)
 {
@@ -424,24 +396,23 @@ static bool enter_table(pl_recorder *recorder, const pl_image *image, int64_t no
 /* The image of a process that the last run recorded already continues its row: the eid; 0: a new row is due. */
 static int64_t continue_adopted(pl_recorder *recorder, const pl_image *image, pl_process *process, lineage *line)
 {
-    adopted *a = take_adopted(recorder, image);
-    int64_t eid = 0;
+    pl_adopted adopted;
 
-    if (!a)
+    if (!pl_adoption_take(recorder->adoption, image->pid, image->start_ticks, &adopted))
         return 0;
-    if (a->path && image->exe && strcmp(a->path, image->exe) == 0) {
-        eid = a->eid;
+    pl_auto_free char *path = adopted.path;
+    if (path && image->exe && strcmp(path, image->exe) == 0) {
         if (process) {
-            process->eid = a->eid;
-            process->parent_eid = a->parent_eid;
+            process->eid = adopted.eid;
+            process->parent_eid = adopted.parent_eid;
         }
-    } else { /* it executed something else while nobody recorded */
-        end_execution(recorder, a->eid, PL_END_LOST, 0, 0, NULL);
-        line->prev_eid = 0; /* that row ended already */
-        line->parent_eid = a->parent_eid;
+        return adopted.eid;
     }
-    adopted_free(a);
-    return eid;
+    /* It executed something else while nobody recorded. */
+    end_execution(recorder, adopted.eid, PL_END_LOST, 0, 0, NULL);
+    line->prev_eid = 0; /* that row ended already */
+    line->parent_eid = adopted.parent_eid;
+    return 0;
 }
 
 /* A living process of the last run: its binary is tracked, and its row completed if the last run ended
@@ -585,34 +556,21 @@ void pl_recorder_adopt(void *context, int64_t eid, pid_t pid, uint64_t start_tic
                        const char *path)
 {
     pl_recorder *recorder = context;
-    adopted *a = calloc(1, sizeof(*a)), *old = NULL;
+    pl_adopted adopted = {
+        .pid = pid, .start_ticks = start_ticks, .eid = eid, .parent_eid = parent_eid, .path = (char *)(uintptr_t)path};
+    int64_t older = pl_adoption_add(recorder->adoption, &adopted);
 
-    if (!a)
-        return; /* the process gets a second row; nothing is lost */
-    *a = (adopted){.pid = pid, .start_ticks = start_ticks, .eid = eid, .parent_eid = parent_eid};
-    a->path = path ? strdup(path) : NULL;
-    HASH_FIND(hh, recorder->adopted, &pid, sizeof(pid), old);
-    if (old && old->eid > eid) { /* the newer image of one process is the one that runs */
-        adopted_free(a);
-        return;
-    }
-    if (old) {
-        HASH_DEL(recorder->adopted, old);
-        adopted_free(old);
-    }
-    HASH_ADD(hh, recorder->adopted, pid, sizeof(a->pid), a);
-    if (!a->hh.tbl)
-        adopted_free(a);
+    if (older)
+        end_execution(recorder, older, PL_END_LOST, 0, 0, NULL);
 }
 
 void pl_recorder_adoption_done(pl_recorder *recorder)
 {
-    adopted *a, *next;
+    pl_adopted adopted;
 
-    HASH_ITER (hh, recorder->adopted, a, next) {
-        HASH_DEL(recorder->adopted, a);
-        end_execution(recorder, a->eid, PL_END_LOST, 0, 0, NULL);
-        adopted_free(a);
+    while (pl_adoption_take_any(recorder->adoption, &adopted)) {
+        end_execution(recorder, adopted.eid, PL_END_LOST, 0, 0, NULL);
+        free(adopted.path);
     }
 }
 
@@ -719,7 +677,10 @@ int pl_recorder_new(const pl_recorder_options *options, pl_recorder **out)
     if (recorder->event_fd < 0)
         return pl_error_errno(PL_ERR_SYSTEM, errno, "eventfd");
     int r = pl_process_table_new(&table, &recorder->table);
+    if (r == 0)
+        r = pl_adoption_new(&recorder->adoption);
     if (r < 0) {
+        (void)pl_process_table_free(recorder->table);
         pl_cleanup_close(&recorder->event_fd);
         return r;
     }
@@ -730,8 +691,6 @@ int pl_recorder_new(const pl_recorder_options *options, pl_recorder **out)
 
 pl_recorder *pl_recorder_free(pl_recorder *recorder)
 {
-    adopted *a, *next;
-
     if (!recorder)
         return NULL;
     while (recorder->done) {
@@ -739,10 +698,7 @@ pl_recorder *pl_recorder_free(pl_recorder *recorder)
         recorder->done = w->next;
         (void)waiting_free(w);
     }
-    HASH_ITER (hh, recorder->adopted, a, next) {
-        HASH_DEL(recorder->adopted, a);
-        adopted_free(a);
-    }
+    (void)pl_adoption_free(recorder->adoption);
     (void)pl_process_table_free(recorder->table);
     (void)pthread_mutex_destroy(&recorder->lock);
     pl_cleanup_close(&recorder->event_fd);
