@@ -1,43 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Turns events into rows. Owns the process table, the executions that wait for their hash and (adoption) those of the
- * last run that go on; borrows resolve and writer. One thread calls everything here but hash_done, which runs
- * on a hash worker and only appends to a list under its lock and rings the eventfd.
+ * Turns events into rows. Owns the process table, the executions that wait for their hash (pending) and those of the
+ * last run that go on (adoption); borrows resolve and writer. One thread calls everything here.
  *
- * Invariants: an execution's row is queued before its hash is asked for, so that the hash finds it; a hash
- * that comes back is written by the worker that took it, without waiting for this thread; a process keeps the
+ * Invariants: an execution's row is queued before its hash is asked for, so that the hash finds it; a process keeps the
  * digest of the identity that it executed.
  */
 #include "ledger/recorder.h"
 
 #include "ledger/adoption.h"
+#include "ledger/pending.h"
 #include "ledger/redact.h"
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
-#include "src/base/lock.h"
 
 #include <errno.h>
 #include <fnmatch.h>
-#include <pthread.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #define FORK_WORTH_NS PL_NS_PER_S                  /* a process that never executed is recorded if it lived longer */
 #define SEEN_FLUSH_NS (INT64_C(300) * PL_NS_PER_S) /* last_seen reaches the disk lazily */
-
-/* An execution whose hash is not there yet, from submit until dispatch has seen it. */
-typedef struct waiting {
-    pl_recorder *recorder;
-    int64_t eid, time_ns;
-    pid_t pid, ppid;
-    uint32_t uid;
-    char *path, *argv;
-    size_t argv_length;
-    bool quiet;  /* nothing for the listener */
-    bool script; /* the hash is that of its script */
-    pl_answer answer;
-    struct waiting *next;
-} waiting;
 
 struct pl_recorder {
     pl_recorder_options options;
@@ -45,23 +27,11 @@ struct pl_recorder {
     pl_adoption *adoption;
     pl_event_source source;
     const char *source_name;
-    int event_fd;
-    pthread_mutex_t lock;
-    waiting *done, **done_tail; /* guarded by lock */
+    pl_pending *pending;
     uint64_t executions, lost;
     int64_t seen_flushed_ns;
     pl_run_counters written; /* what runs has */
 };
-
-static waiting *waiting_free(waiting *w)
-{
-    if (!w)
-        return NULL;
-    free(w->path);
-    free(w->argv);
-    free(w);
-    return NULL;
-}
 
 static int64_t wall_of_boottime(const pl_recorder *recorder, int64_t boottime_ns)
 {
@@ -77,50 +47,7 @@ static int64_t boottime_of_ticks(uint64_t ticks)
     return (int64_t)ticks * (PL_NS_PER_S / (hz > 0 ? hz : 100));
 }
 
-static pl_hash_state state_of_answer(const pl_answer *answer)
-{
-    switch (answer->outcome) {
-    case PL_OK:
-        return PL_HASH_OK;
-    case PL_VANISHED:
-        return PL_HASH_VANISHED;
-    case PL_TOO_BIG:
-        return PL_HASH_TOO_BIG;
-    case PL_UNSTABLE:
-        return PL_HASH_UNSTABLE;
-    case PL_PENDING:
-        return PL_HASH_PENDING;
-    default:
-        return PL_HASH_UNREADABLE;
-    }
-}
-
-/* On a hash worker: the row first, then the recorder's own thread for table and listener. */
-static void hash_done(void *context, const pl_answer *answer)
-{
-    waiting *w = context;
-    pl_recorder *recorder = w->recorder;
-    pl_execution_hash hash = {
-        .eid = w->eid,
-        .hash_state = state_of_answer(answer),
-        .assurance = answer->assurance,
-        .digests = answer->digests,
-        .size = answer->identity.size,
-        .script = w->script,
-    };
-
-    /* A script has no state of its own: without a digest its column stays empty. */
-    if (hash.hash_state == PL_HASH_OK || (hash.hash_state != PL_HASH_PENDING && !w->script))
-        (void)pl_writer_hash(recorder->options.writer, &hash);
-    w->answer = *answer;
-    pthread_mutex_lock(&recorder->lock);
-    *recorder->done_tail = w;
-    recorder->done_tail = &w->next;
-    pthread_mutex_unlock(&recorder->lock);
-    (void)eventfd_write(recorder->event_fd, 1);
-}
-
-static void tell_live(pl_recorder *recorder, const waiting *w)
+static void tell_live(pl_recorder *recorder, const pl_waiting *w)
 {
     pl_live_execution live = {
         .eid = w->eid,
@@ -131,7 +58,7 @@ static void tell_live(pl_recorder *recorder, const waiting *w)
         .path = w->path,
         .argv = w->argv,
         .argv_length = w->argv_length,
-        .hash_state = state_of_answer(&w->answer),
+        .hash_state = pl_hash_state_of(w->answer.outcome),
         .digests = w->answer.digests,
     };
 
@@ -142,23 +69,15 @@ static void tell_live(pl_recorder *recorder, const waiting *w)
 void pl_recorder_dispatch(pl_recorder *recorder)
 {
     int64_t now = pl_clock_boottime_ns(recorder->options.clock);
-    eventfd_t value;
 
-    (void)eventfd_read(recorder->event_fd, &value);
-    pthread_mutex_lock(&recorder->lock);
-    waiting *list = recorder->done;
-    recorder->done = NULL;
-    recorder->done_tail = &recorder->done;
-    pthread_mutex_unlock(&recorder->lock);
-    while (list) {
-        waiting *w = list;
-        list = w->next;
+    for (pl_waiting *w = pl_pending_take(recorder->pending), *next; w; w = next) {
+        next = w->next;
         pl_process *process =
             w->answer.outcome == PL_OK && !w->script ? pl_process_table_find(recorder->table, w->pid, now) : NULL;
         if (process && process->eid == w->eid)
             (void)pl_process_take_digest(process, &w->answer.identity, &w->answer.digests);
         tell_live(recorder, w);
-        (void)waiting_free(w);
+        (void)pl_waiting_free(w);
     }
 }
 
@@ -247,19 +166,6 @@ static void find_lineage(pl_recorder *recorder, const pl_image *image, int64_t n
         write_fork(recorder, parent, 0); /* a forked process is worth a row once a child of it executes */
 }
 
-/* Hands the hash of an execution to resolve. Takes the descriptor. The row is there already. */
-static void ask_hash(pl_recorder *recorder, int *pin, waiting *w, const pl_place *place)
-{
-    int fd = pl_steal_fd(pin);
-
-    if (fd >= 0 && pl_resolve_submit(recorder->options.resolve, fd, place, false, hash_done, w) == 0)
-        return;
-    /* The queue is full or memory is short: recorded as not read; the next execution of the file tries again. */
-    pl_cleanup_close(&fd);
-    pl_answer answer = {.outcome = PL_UNREADABLE, .error = EAGAIN};
-    hash_done(w, &answer);
-}
-
 /* A name that is gone from its folder names nothing: what was pinned is hashed and not recorded as a file. */
 static const char *lasting_path(const char *path, const pl_identity *identity)
 {
@@ -277,21 +183,19 @@ static void ask_script_hash(pl_recorder *recorder, pl_image *image, int64_t eid,
 
     if (image->script_fd < 0 || !recorder->options.hashing)
         return;
-    waiting *w = calloc(1, sizeof(*w));
+    pl_waiting *w = pl_waiting_new(recorder->pending, eid);
     if (!w)
         return; /* the row stays without it; the next execution of the script tries again */
-    w->recorder = recorder;
-    w->eid = eid;
     w->quiet = w->script = true;
     if (pl_resolve_hot(recorder->options.resolve, &image->script_identity, &place, &answer))
-        hash_done(w, &answer);
+        pl_pending_done(w, &answer);
     else
-        ask_hash(recorder, &image->script_fd, w, &place);
+        pl_pending_ask(w, recorder->options.resolve, &image->script_fd, &place);
 }
 
 /* Builds and queues the row. Fills *w for the listener. */
 static void write_execution(pl_recorder *recorder, const pl_image *image, const lineage *line, pl_hash_state state,
-                            const pl_answer *answer, waiting *w)
+                            const pl_answer *answer, pl_waiting *w)
 {
     pl_execution execution = {
         .eid = w->eid,
@@ -351,17 +255,15 @@ static pl_hash_state first_state(pl_recorder *recorder, const pl_event *event, c
             ? PL_VANISHED
             : PL_UNREADABLE;
     answer->error = image->exe_errno;
-    return state_of_answer(answer);
+    return pl_hash_state_of(answer->outcome);
 }
 
-static waiting *waiting_new(pl_recorder *recorder, const pl_image *image, int64_t time_ns)
+static pl_waiting *waiting_of(pl_recorder *recorder, const pl_image *image, int64_t time_ns)
 {
-    waiting *w = calloc(1, sizeof(*w));
+    pl_waiting *w = pl_waiting_new(recorder->pending, pl_writer_next_eid(recorder->options.writer));
 
     if (!w)
         return NULL;
-    w->recorder = recorder;
-    w->eid = pl_writer_next_eid(recorder->options.writer);
     w->time_ns = time_ns;
     w->pid = image->pid;
     w->ppid = image->ppid;
@@ -421,18 +323,16 @@ static void track_adopted(pl_recorder *recorder, const pl_event *event, const pl
 {
     pl_answer answer;
     pl_hash_state state = first_state(recorder, event, place, &answer);
-    waiting *w = state == PL_HASH_NONE ? NULL : calloc(1, sizeof(*w));
+    pl_waiting *w = state == PL_HASH_NONE ? NULL : pl_waiting_new(recorder->pending, eid);
 
     if (!w)
         return;
-    w->recorder = recorder;
-    w->eid = eid;
     w->pid = event->pid;
     w->quiet = true;
     if (state == PL_HASH_PENDING)
-        ask_hash(recorder, &event->image->exe_fd, w, place);
+        pl_pending_ask(w, recorder->options.resolve, &event->image->exe_fd, place);
     else
-        hash_done(w, &answer);
+        pl_pending_done(w, &answer);
 }
 
 static void on_exec(pl_recorder *recorder, pl_event *event)
@@ -461,7 +361,7 @@ static void on_exec(pl_recorder *recorder, pl_event *event)
         return;
     }
     choose_argv(recorder, image);
-    waiting *w = waiting_new(recorder, image, wall_of_boottime(recorder, started));
+    pl_waiting *w = waiting_of(recorder, image, wall_of_boottime(recorder, started));
     if (!w) {
         recorder->lost++;
         return;
@@ -482,14 +382,14 @@ static void on_exec(pl_recorder *recorder, pl_event *event)
     if (state == PL_HASH_OK && process)
         (void)pl_process_take_digest(process, &image->identity, &answer.digests);
     if (state == PL_HASH_PENDING) {
-        ask_hash(recorder, &image->exe_fd, w, &place);
+        pl_pending_ask(w, recorder->options.resolve, &image->exe_fd, &place);
         return;
     }
     w->answer = answer;
     if (state == PL_HASH_NONE)
         w->answer.outcome = PL_PENDING;
     tell_live(recorder, w);
-    (void)waiting_free(w);
+    (void)pl_waiting_free(w);
 }
 
 static void on_fork(pl_recorder *recorder, const pl_event *event)
@@ -582,7 +482,7 @@ void pl_recorder_set_source(pl_recorder *recorder, pl_event_source source, const
 
 int pl_recorder_fd(const pl_recorder *recorder)
 {
-    return recorder->event_fd;
+    return pl_pending_fd(recorder->pending);
 }
 
 typedef struct sweep_context {
@@ -663,29 +563,25 @@ void pl_recorder_sweep(pl_recorder *recorder)
 
 int pl_recorder_new(const pl_recorder_options *options, pl_recorder **out)
 {
-    pl_auto_free pl_recorder *recorder = calloc(1, sizeof(*recorder));
+    pl_recorder *recorder = calloc(1, sizeof(*recorder));
 
     if (!recorder)
         return pl_error_nomem();
     recorder->options = *options;
     recorder->source_name = "none";
-    recorder->done_tail = &recorder->done;
     recorder->seen_flushed_ns = pl_clock_boottime_ns(options->clock);
     pl_process_table_options table = {
         .pid_ttl_ns = options->pid_ttl_ns, .alive = pl_recorder_is_alive, .context = recorder};
-    recorder->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (recorder->event_fd < 0)
-        return pl_error_errno(PL_ERR_SYSTEM, errno, "eventfd");
     int r = pl_process_table_new(&table, &recorder->table);
     if (r == 0)
         r = pl_adoption_new(&recorder->adoption);
+    if (r == 0)
+        r = pl_pending_new(options->writer, &recorder->pending);
     if (r < 0) {
-        (void)pl_process_table_free(recorder->table);
-        pl_cleanup_close(&recorder->event_fd);
+        (void)pl_recorder_free(recorder);
         return r;
     }
-    pl_lock_init(&recorder->lock, true);
-    *out = pl_steal(&recorder);
+    *out = recorder;
     return 0;
 }
 
@@ -693,15 +589,9 @@ pl_recorder *pl_recorder_free(pl_recorder *recorder)
 {
     if (!recorder)
         return NULL;
-    while (recorder->done) {
-        waiting *w = recorder->done;
-        recorder->done = w->next;
-        (void)waiting_free(w);
-    }
+    (void)pl_pending_free(recorder->pending);
     (void)pl_adoption_free(recorder->adoption);
     (void)pl_process_table_free(recorder->table);
-    (void)pthread_mutex_destroy(&recorder->lock);
-    pl_cleanup_close(&recorder->event_fd);
     free(recorder);
     return NULL;
 }

@@ -240,7 +240,7 @@ static bool job_known(void *context, const pl_identity *identity, int fd, pl_pro
     return true;
 }
 
-static pl_hash_state state_of_outcome(int outcome)
+pl_hash_state pl_hash_state_of(int outcome)
 {
     switch (outcome) {
     case PL_OK:
@@ -268,7 +268,7 @@ static void record_read(job *j, const pl_probe_result *result, bool cacheable)
     if (!resolve->options.writer || !j->place.path || result->outcome == PL_PENDING || result->identity.nlink == 0)
         return;
     sighting_init(resolve, &j->place, &sighting);
-    sighting.hash_state = state_of_outcome(result->outcome);
+    sighting.hash_state = pl_hash_state_of(result->outcome);
     sighting.assurance = result->assurance;
     sighting.cacheable = cacheable;
     sighting.identity = result->identity;

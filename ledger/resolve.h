@@ -50,6 +50,9 @@ typedef struct pl_place {
     pl_detected_by detected_by;
 } pl_place;
 
+/* The state of a row for an outcome of its hash. */
+pl_hash_state pl_hash_state_of(int outcome);
+
 typedef void (*pl_answer_fn)(void *context, const pl_answer *answer);
 
 int pl_resolve_new(const pl_resolve_options *options, pl_resolve **out);
