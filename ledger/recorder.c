@@ -507,6 +507,8 @@ static void visit_living(void *context, pl_process *process)
         return;
     if (process->path && *process->path)
         pl_resolve_touch(sweep->recorder->options.resolve, process->path, process->mnt_ns);
+    if (process->script_path)
+        pl_resolve_touch(sweep->recorder->options.resolve, process->script_path, process->mnt_ns);
     if (process->forked && process->fork_id == 0 && process->fork_boottime_ns &&
         sweep->now_ns - process->fork_boottime_ns > FORK_WORTH_NS)
         write_fork(sweep->recorder, process, 0);

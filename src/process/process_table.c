@@ -157,8 +157,10 @@ static entry *find(const pl_process_table *table, pid_t pid)
 
 static void entry_free(entry *item)
 {
-    if (item)
+    if (item) {
         free(item->process.path);
+        free(item->process.script_path);
+    }
     free(item);
 }
 
@@ -171,7 +173,7 @@ static void drop(pl_process_table *table, entry *item)
     entry_free(item);
 }
 
-static entry *entry_new(pid_t pid, const char *path)
+static entry *entry_new(pid_t pid, const char *path, const char *script_path)
 {
     entry *item = calloc(1, sizeof(*item));
 
@@ -179,8 +181,9 @@ static entry *entry_new(pid_t pid, const char *path)
         return NULL;
     item->process.pid = pid;
     item->process.path = strdup(path);
-    if (!item->process.path) {
-        free(item);
+    item->process.script_path = script_path ? strdup(script_path) : NULL;
+    if (!item->process.path || (script_path && !item->process.script_path)) {
+        entry_free(item);
         return NULL;
     }
     return item;
@@ -193,6 +196,7 @@ static void replace(pl_process_table *table, entry *to, entry *from)
     if (to->process.exited_ns != 0)
         table->live++;
     free(to->process.path);
+    free(to->process.script_path);
     to->process = from->process;
     to->as_of_ns = from->as_of_ns;
     for (int i = 0; i < INDEXES; i++) {
@@ -354,7 +358,7 @@ int pl_process_table_exec(pl_process_table *table, const pl_image *image, int64_
             *out = &old->process;
         return is_pathless(image) ? PL_UPDATE_IGNORED : (int)update;
     }
-    entry *item = entry_new(image->pid, is_pathless(image) ? "" : image->exe);
+    entry *item = entry_new(image->pid, is_pathless(image) ? "" : image->exe, image->script_path);
     if (!item)
         return pl_error_nomem();
     if (old && update != PL_UPDATE_REUSED)
@@ -376,7 +380,8 @@ int pl_process_table_exec(pl_process_table *table, const pl_image *image, int64_
 
 static entry *forked_entry(const entry *parent, pid_t child, pid_t parent_pid, int64_t at_ns)
 {
-    entry *item = entry_new(child, parent ? parent->process.path : "");
+    entry *item =
+        parent ? entry_new(child, parent->process.path, parent->process.script_path) : entry_new(child, "", NULL);
 
     if (!item)
         return NULL;

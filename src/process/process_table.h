@@ -25,6 +25,7 @@ typedef struct pl_process {
     int64_t fork_id;          /* row in process_forks, 0: not written */
     int64_t fork_boottime_ns; /* when it was forked; 0: not known */
     char *path;               /* of the image; "" for kernel threads and what could not be read */
+    char *script_path;        /* that the image interprets, so that it counts as seen while this runs; NULL: none */
     uint64_t mnt_ns;
     bool has_identity;
     pl_identity identity;

@@ -262,6 +262,62 @@ static void test_an_unlinked_script_is_hashed_and_is_no_file_of_the_history(void
     fixture_free(f);
 }
 
+static bool is_hot(fixture *f, const char *path)
+{
+    pl_identity identity;
+    pl_answer answer;
+
+    assert_int_equal(pl_identity_of_path(AT_FDCWD, path, true, &identity), 0);
+    return pl_resolve_hot(f->resolve, &identity, NULL, &answer);
+}
+
+static void sweep(fixture *f)
+{
+    settle(f);
+    pl_recorder_sweep(f->recorder);
+    settle(f);
+}
+
+/* One day after its last run a file leaves the cache and its row is closed; what a living process runs stays, its script
+ * too. */
+static void test_what_a_living_process_runs_is_seen_and_other_paths_rotate(void **state)
+{
+    fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
+    char *script = pl_temp_path(f->dir, "script"), *once = pl_temp_path(f->dir, "once");
+    pl_procfs procfs = {.root = "/proc"};
+    pl_proc_stat me;
+    pl_image image;
+
+    (void)state;
+    pl_temp_write(script, "abc", 3, 0755);
+    pl_temp_write(once, "once", 4, 0755);
+    assert_int_equal(pl_procfs_read_stat(&procfs, getpid(), &me), 0);
+    image_of(f, &image, getpid(), 1, f->hello);
+    image.start_ticks = me.start_ticks;
+    image.script_path = strdup(script);
+    image.script_fd = open(script, O_PATH | O_CLOEXEC);
+    assert_int_equal(pl_identity_of_fd(image.script_fd, &image.script_identity), 0);
+    pl_event event = {.kind = PL_EVENT_EXEC, .pid = getpid(), .boottime_ns = image.exec_boottime_ns, .image = &image};
+    pl_recorder_event(f->recorder, &event);
+    pl_image_deinit(&image);
+    send_exec(f, 901, 1, once);
+    send_exit(f, 901, 0);
+    sweep(f);
+    pl_fake_clock_advance(&f->clock, 23 * 3600 * S);
+    sweep(f);
+    assert_true(is_hot(f, once)); /* this look-up by identity alone is no sighting of its path */
+    pl_fake_clock_advance(&f->clock, 2 * 3600 * S);
+    sweep(f);
+    sweep(f); /* the ledger follows: last_seen first, then what expired */
+    assert_true(is_hot(f, f->hello));
+    assert_true(is_hot(f, script));
+    check_sql(f, "select count(*) from hash", "2\n");
+    check_sql(f, "select end_reason, path like '%once' from file_history where end_reason is not null", "expired|1\n");
+    free(script);
+    free(once);
+    fixture_free(f);
+}
+
 static void test_many_processes_of_one_binary_cost_one_hash(void **state)
 {
     fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
@@ -508,6 +564,7 @@ int main(void)
         cmocka_unit_test(test_a_script_has_its_own_hash_beside_its_interpreter),
         cmocka_unit_test(test_a_script_that_is_gone_leaves_its_interpreter_alone),
         cmocka_unit_test(test_an_unlinked_script_is_hashed_and_is_no_file_of_the_history),
+        cmocka_unit_test(test_what_a_living_process_runs_is_seen_and_other_paths_rotate),
         cmocka_unit_test(test_many_processes_of_one_binary_cost_one_hash),
         cmocka_unit_test(test_exit_status_and_signal_are_told_apart),
         cmocka_unit_test(test_exec_replaces_the_image_and_links_back),
