@@ -28,6 +28,7 @@ struct pl_ledger {
     pl_writer *writer; /* NULL: the ledger is served from, not written */
     pl_resolve *resolve;
     const pl_clock *clock;
+    pid_t owner; /* a forked child has neither the threads nor the locks */
     uint64_t mnt_ns;
     _Atomic int64_t swept_ns;
     atomic_uint calls; /* hot look-ups; every SWEEP_LOOK-th looks at the clock */
@@ -338,6 +339,7 @@ int pl_open(const char *path, const pl_options *options, pl_ledger **out)
     if (!ledger)
         return pl_error_nomem();
     ledger->clock = pl_clock_system();
+    ledger->owner = getpid();
     ledger->swept_ns = pl_clock_boottime_ns(ledger->clock);
     r = open_engine(ledger, path, options);
     if (r < 0) {
@@ -350,7 +352,7 @@ int pl_open(const char *path, const pl_options *options, pl_ledger **out)
 
 pl_ledger *pl_close(pl_ledger *ledger)
 {
-    if (!ledger)
+    if (!ledger || ledger->owner != getpid())
         return NULL;
     if (ledger->resolve)
         pl_resolve_flush_seen(ledger->resolve);

@@ -335,6 +335,23 @@ static void track_adopted(pl_recorder *recorder, const pl_event *event, const pl
         pl_pending_done(w, &answer);
 }
 
+/* What is left out has no row, yet what ran before it in the process has ended; and children of it have no parent row. */
+static void forget_ignored(pl_recorder *recorder, const pl_image *image, pl_process *process, const lineage *line,
+                           int64_t started_ns)
+{
+    pl_adopted adopted;
+
+    if (line->prev_eid)
+        end_execution(recorder, line->prev_eid, PL_END_EXEC, line->prev_started_ns, started_ns, NULL);
+    if (pl_adoption_take(recorder->adoption, image->pid, image->start_ticks, &adopted)) {
+        /* Recorded by a run that did not leave it out. */
+        end_execution(recorder, adopted.eid, PL_END_LOST, 0, 0, NULL);
+        free(adopted.path);
+    }
+    if (process)
+        process->eid = 0;
+}
+
 static void on_exec(pl_recorder *recorder, pl_event *event)
 {
     pl_image *image = event->image;
@@ -352,8 +369,10 @@ static void on_exec(pl_recorder *recorder, pl_event *event)
                       .mnt_ns = image->mnt_ns,
                       .container = image->container,
                       .detected_by = snapshot ? PL_DETECTED_STARTUP : PL_DETECTED_EXEC};
-    if (is_ignored(recorder, image->exe))
+    if (is_ignored(recorder, image->exe)) {
+        forget_ignored(recorder, image, process, &line, started);
         return;
+    }
     int64_t adopted_eid = snapshot ? continue_adopted(recorder, image, process, &line) : 0;
     if (adopted_eid) {
         track_adopted(recorder, event, &place, adopted_eid);

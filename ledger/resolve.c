@@ -203,13 +203,43 @@ bool pl_resolve_recall(pl_resolve *resolve, const pl_identity *identity, const p
 
     if (pl_resolve_hot(resolve, identity, place, out))
         return true;
-    if (find_in_ledger(resolve, identity, &known) != 0)
-        return false;
+    if (find_in_ledger(resolve, identity, &known) != 0 || !known.same_boot)
+        return false; /* of another boot (reuse_across_reboot): a worker compares the file system too */
     cached_from_known(&known, identity, &file);
     learn(resolve, &file, place);
     atomic_fetch_add_explicit(&resolve->hits_ledger, 1, memory_order_relaxed);
     answer_from_cache(&file, PL_SOURCE_LEDGER, out);
     return true;
+}
+
+/* Device numbers mean nothing across boots: the file system's own name and the inode's generation stand in for them.
+ * 1: the same place, 0: another one, -1: nobody can tell. */
+static int same_place(const pl_file_system *then, int fd)
+{
+    static const uint8_t none[sizeof(then->uuid)];
+    pl_file_system now;
+
+    if (pl_file_system_of_fd(fd, &now) != 0)
+        return -1;
+    if (then->generation && now.generation && then->generation != now.generation)
+        return 0;
+    if (memcmp(then->uuid, none, sizeof(none)) != 0 && memcmp(now.uuid, none, sizeof(none)) != 0)
+        return memcmp(then->uuid, now.uuid, sizeof(none)) == 0;
+    return then->fsid && now.fsid ? then->fsid == now.fsid : -1;
+}
+
+/* What the ledger knows of this identity. True: *known may be served; else what another boot knew is kept for the
+ * comparison after the read (step 15). */
+static bool known_to_ledger(job *j, const pl_identity *identity, int fd, pl_known_file *known)
+{
+    bool found = find_in_ledger(j->resolve, identity, known) == 0;
+    bool other_boot = known->version_id != 0 && !known->same_boot;
+    int place = other_boot ? same_place(&known->fs, fd) : 1;
+
+    j->had_other_boot = other_boot && place != 0;
+    if (j->had_other_boot)
+        j->other_boot = known->digests;
+    return found && place == 1;
 }
 
 /* The hasher asks on a worker, before it reads. */
@@ -221,15 +251,10 @@ static bool job_known(void *context, const pl_identity *identity, int fd, pl_pro
     pl_cached_file file;
     bool path_known = true;
 
-    (void)fd;
     j->known_hot = find_hot(resolve, identity, &j->place, &file, &path_known);
     if (!j->known_hot) {
-        if (find_in_ledger(resolve, identity, &known) != 0) {
-            j->had_other_boot = known.version_id != 0 && !known.same_boot;
-            if (j->had_other_boot)
-                j->other_boot = known.digests;
+        if (!known_to_ledger(j, identity, fd, &known))
             return false;
-        }
         cached_from_known(&known, identity, &file);
         learn(resolve, &file, &j->place);
     }

@@ -126,12 +126,14 @@ typedef struct pl_stats {
 typedef struct pl_ledger pl_ledger;
 
 /*
- * Opens a ledger for reading and writing, creating the file (0640) where there is none. Blocks on the file's
- * locks for at most 5 s. Starts the hash threads and one writer thread on first need, all signals blocked in
- * them. A forked child may only call pl_close. path     NULL: $PROCLEDGER_DB, else
- * /var/lib/procledger/ledger.db for root, else $XDG_STATE_HOME/procledger/ledger.db or
- * ~/.local/state/procledger/ledger.db options  NULL: the defaults Returns 0, or a negative code. *out is
- * freed with pl_close.
+ * Opens a ledger for reading and writing, creating the file (0640) where there is none. Blocks on the file's locks for
+ * at most 5 s. Starts the hash threads, their monitor and one writer thread, all signals blocked in them; a large file
+ * gets one more for as long as it is read. A forked child may only call pl_close, which
+ * does nothing there: threads and locks are the parent's.
+ *   path     NULL: $PROCLEDGER_DB, else /var/lib/procledger/ledger.db for root, else
+ *            $XDG_STATE_HOME/procledger/ledger.db or ~/.local/state/procledger/ledger.db
+ *   options  NULL: the defaults
+ * Returns 0, or a negative code. *out is freed with pl_close.
  */
 PL_API int pl_open(const char *path, const pl_options *options, pl_ledger **out);
 /* Waits for what is queued to be committed. NULL is fine; returns NULL. */

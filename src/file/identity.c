@@ -47,8 +47,8 @@ struct fs_uuid {
 };
 #define GET_FS_UUID _IOR(0x15, 0, struct fs_uuid)
 
-/* Anybody may give his file an mtime of the year 2300, which 64 bits of nanoseconds do not reach: it stays at their end,
- * in the future, where nothing is cached. */
+/* Anybody may give his file an mtime of the year 2300, which 64 bits of nanoseconds do not reach: it stays at their
+ * end, in the future, where nothing is cached. */
 static int64_t timestamp_ns(const struct statx_timestamp *t)
 {
     int64_t ns;

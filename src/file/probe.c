@@ -118,8 +118,8 @@ static pl_uncached_reason probe_writers(const pl_prober *prober, int fd)
 }
 
 /*
- * Write-protects the dirty pages below an overlay, so that every later store faults and moves ctime. fdatasync(2) does it
- * on an ordinary one; it does nothing, successfully, on one mounted volatile and with tmpfs below (a stale hash was
+ * Write-protects the dirty pages below an overlay, so that every later store faults and moves ctime. fdatasync(2) does
+ * it on an ordinary one; it does nothing, successfully, on one mounted volatile and with tmpfs below (a stale hash was
  * reproduced on both). FIEMAP reaches the real file, whose file system writes back first whatever the overlay was
  * mounted with; where there is no disk to write to it does not exist.
  */

@@ -394,8 +394,8 @@ const pl_source_class pl_source_netlink = {
     .name = "netlink",
     .abilities = PL_SOURCE_TELLS_EXEC | PL_SOURCE_TELLS_EXIT | PL_SOURCE_TELLS_STATUS | PL_SOURCE_TELLS_FORK |
                  PL_SOURCE_TELLS_LOSS,
-    .lacks = "path and arguments of processes that end before /proc can be read (1-9 % of very short ones); needs "
-             "CAP_NET_ADMIN before kernel 6.6",
+    .lacks = "path and arguments of a process that is gone before /proc can be read: next to none with real-time "
+             "priority (CAP_SYS_NICE), up to half of the quickest without; needs CAP_NET_ADMIN before kernel 6.6",
     .open = netlink_open,
     .fd = netlink_fd,
     .dispatch = netlink_dispatch,

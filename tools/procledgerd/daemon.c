@@ -71,6 +71,7 @@ static int open_descriptors(pl_daemon *d)
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
     d->polls[POLL_SIGNAL].fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     d->polls[POLL_SWEEP].fd = timer_new(CLOCK_BOOTTIME, 0, SWEEP_S, SWEEP_S);
     d->polls[POLL_RETRY].fd = timer_new(CLOCK_BOOTTIME, 0, 0, 0);
@@ -157,16 +158,19 @@ static int open_recorder(pl_daemon *d)
     return r;
 }
 
-/* The list as one text for `about`; "" for none. */
-static char *join(char *const *list, const char *separator)
+/* The list as one text for `about`, a line each; "" for none. */
+static char *join(char *const *list)
 {
     size_t size = 1;
 
     for (size_t i = 0; list[i]; i++)
-        size += strlen(list[i]) + strlen(separator);
-    char *text = calloc(1, size);
-    for (size_t i = 0; text && list[i]; i++)
-        (void)strcat(strcat(text, i ? separator : ""), list[i]);
+        size += strlen(list[i]) + 1;
+    char *text = calloc(1, size), *at = text;
+    for (size_t i = 0; text && list[i]; i++) {
+        if (i)
+            *at++ = '\n';
+        at = stpcpy(at, list[i]);
+    }
     return text;
 }
 
@@ -183,9 +187,9 @@ static int begin_run(pl_daemon *d)
 {
     static const char *const modes[] = {[PL_ARGV_FULL] = "full", [PL_ARGV_REDACT] = "redact", [PL_ARGV_OFF] = "off"};
     static const pl_algorithm all[] = {PL_SHA256, PL_MD5, PL_SHA1, PL_SHA512};
-    char machine_id[64], algorithms[64] = "";
+    char machine_id[64], algorithms[64] = "", *at = algorithms;
     struct utsname host;
-    pl_auto_free char *ignored = join(d->options->ignore, "\n");
+    pl_auto_free char *ignored = join(d->options->ignore);
 
     if (!ignored)
         return pl_error_nomem();
@@ -193,7 +197,8 @@ static int begin_run(pl_daemon *d)
     (void)uname(&host);
     for (size_t i = 0; d->options->hashing && i < sizeof(all) / sizeof(*all); i++)
         if ((d->options->algorithms | PL_SHA256) & all[i])
-            (void)strcat(strcat(algorithms, i ? "," : ""), pl_algorithm_name(all[i]));
+            at += snprintf(at, sizeof(algorithms) - (size_t)(at - algorithms), "%s%s", i ? "," : "",
+                           pl_algorithm_name(all[i]));
     pl_run run = {
         .version = PROCLEDGER_VERSION,
         .source = d->source->class->name,

@@ -10,10 +10,10 @@
 
 typedef struct pl_daemon pl_daemon;
 
-/* Opens ledger and source, records what lives already. SIGTERM, SIGINT and SIGPIPE must be blocked in every
- * thread. */
+/* Opens ledger and source, records what lives already. SIGTERM, SIGINT, SIGHUP and SIGPIPE must be
+ * blocked in every thread. */
 int pl_daemon_new(const pl_daemon_options *options, const pl_log *log, pl_daemon **out);
-/* Prints the ready line and records until SIGTERM or SIGINT: 0; negative: the source died. */
+/* Prints the ready line and records until SIGTERM, SIGINT or SIGHUP: 0; negative: the source died. */
 int pl_daemon_run(pl_daemon *daemon);
 /* Drains, commits, ends the run as clean if it was asked to stop. */
 pl_daemon *pl_daemon_free(pl_daemon *daemon);

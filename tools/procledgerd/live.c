@@ -31,12 +31,14 @@ static const char *state_text(pl_hash_state state)
 
 void pl_live_print(void *context, const pl_live_execution *e)
 {
-    char clock[16], hash[129], path[512], words[LINE_ARGV_MAX], argv[2 * LINE_ARGV_MAX];
+    char clock[16], uid[12] = "-", hash[129], path[512], words[LINE_ARGV_MAX], argv[2 * LINE_ARGV_MAX];
     time_t seconds = (time_t)(e->time_ns / PL_NS_PER_S);
     struct tm tm;
 
     (void)context;
     (void)strftime(clock, sizeof(clock), "%H:%M:%S", localtime_r(&seconds, &tm));
+    if (e->uid != PL_NO_ID)
+        (void)snprintf(uid, sizeof(uid), "%u", e->uid);
     if (e->hash_state == PL_HASH_OK) {
         (void)pl_hex(&e->digests.digests[0], hash);
         hash[16] = '\0';
@@ -55,7 +57,7 @@ void pl_live_print(void *context, const pl_live_execution *e)
     if (n && words[n - 1] == '\0')
         n--;
     (void)pl_text_escape_into(words + skip, n > skip ? n - skip : 0, argv, sizeof(argv));
-    (void)printf("%s.%03d %7d %5u  %-16s  %s%s%s\n", clock, (int)(e->time_ns % PL_NS_PER_S / PL_NS_PER_MS), (int)e->pid,
-                 e->uid, hash, path, argv, e->argv_length > sizeof(words) ? " ..." : "");
+    (void)printf("%s.%03d %7d %5s  %-16s  %s%s%s\n", clock, (int)(e->time_ns % PL_NS_PER_S / PL_NS_PER_MS), (int)e->pid,
+                 uid, hash, path, argv, e->argv_length > sizeof(words) ? " ..." : "");
     (void)fflush(stdout);
 }

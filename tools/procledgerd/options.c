@@ -129,6 +129,31 @@ static int set_algorithms(pl_daemon_options *o, const char *value)
     return o->hashing ? pl_algorithms_parse(value, &o->algorithms) : 0;
 }
 
+/* Nothing may be kept for no time at all, and 0 would read as "the default" further down. */
+static int set_duration(const char *name, const char *value, int64_t *out_ns)
+{
+    int64_t ns = 0;
+    int r = pl_duration_parse(value, &ns);
+
+    if (r == 0 && ns == 0)
+        return pl_error_set(PL_ERR_INVALID, "--%s: '%s' is no time at all", name, value);
+    if (r == 0)
+        *out_ns = ns;
+    return r;
+}
+
+static int set_size(const char *name, const char *value, uint64_t *out)
+{
+    uint64_t size = 0;
+    int r = pl_size_parse(value, &size);
+
+    if (r == 0 && size == 0)
+        return pl_error_set(PL_ERR_INVALID, "--%s: '%s' leaves no room at all", name, value);
+    if (r == 0)
+        *out = size;
+    return r;
+}
+
 static int set_one(pl_daemon_options *o, int which, const char *value)
 {
     switch (which) {
@@ -139,13 +164,13 @@ static int set_one(pl_daemon_options *o, int which, const char *value)
     case KEY_SOURCE:
         return set_source(o, value);
     case KEY_PATH_TTL:
-        return pl_duration_parse(value, &o->path_ttl_ns);
+        return set_duration("path-ttl", value, &o->path_ttl_ns);
     case KEY_PID_TTL:
-        return pl_duration_parse(value, &o->pid_ttl_ns);
+        return set_duration("pid-ttl", value, &o->pid_ttl_ns);
     case KEY_RETAIN:
-        return pl_duration_parse(value, &o->retain_ns);
+        return set_duration("retain", value, &o->retain_ns);
     case KEY_MAX_DB_SIZE:
-        return pl_size_parse(value, &o->max_db_size);
+        return set_size("max-db-size", value, &o->max_db_size);
     case KEY_ALGORITHMS:
         return set_algorithms(o, value);
     case KEY_ARGV:

@@ -185,6 +185,7 @@ int main(void)
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
     (void)sigaddset(&signals, SIGPIPE);
     (void)sigprocmask(SIG_BLOCK, &signals, NULL); /* as main does */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,6 +106,9 @@ static void test_bad_words_are_named(void **state)
     REFUSED("2X", "--max-db-size=2X");
     REFUSED("some", "--argv=some");
     REFUSED("--live", "--live=yes");
+    REFUSED("--retain: '0'", "--retain=0");
+    REFUSED("--path-ttl: '0d'", "--path-ttl=0d");
+    REFUSED("--max-db-size: '0G'", "--max-db-size=0G");
 }
 
 static void test_list_has_a_bound(void **state)

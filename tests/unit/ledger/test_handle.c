@@ -19,7 +19,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -304,9 +306,29 @@ static void test_failures_of_memory_and_threads_are_clean(void **state)
     }
 }
 
+/* Threads and locks are the parent's: the child lets go of nothing, and the parent goes on. */
+static void test_a_forked_child_may_close(void **state)
+{
+    const fixture *f = *state;
+    pl_ledger *ledger = open_ledger(f);
+    pl_checksum sum = {.struct_size = sizeof(sum)};
+    int status = -1;
+
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(pl_close(ledger) == NULL ? 0 : 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(pl_checksum_path(ledger, f->file, 0, &sum), 0);
+    check_sha256(&sum, HELLO_SHA256);
+    assert_null(pl_close(ledger));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_forked_child_may_close, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_known_file_is_never_read_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_changed_file_is_read_again_and_its_history_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_descriptors_are_answered_like_paths, setup, teardown),

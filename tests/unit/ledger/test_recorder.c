@@ -426,6 +426,28 @@ static void test_ignored_paths_and_kernel_threads_have_no_row(void **state)
     fixture_free(f);
 }
 
+/* The row before it ends, and does not stand among the living for ever. */
+static void test_an_ignored_image_ends_the_one_before_it(void **state)
+{
+    const char *const ignore[] = {"*/secret", NULL};
+    fixture *f = fixture_new(PL_ARGV_FULL, ignore, true);
+    char *secret = pl_temp_path(f->dir, "secret");
+
+    (void)state;
+    pl_temp_write(secret, "secret", 6, 0755);
+    send_exec(f, 705, 1, f->hello);
+    pl_fake_clock_advance(&f->clock, S);
+    send_exec(f, 705, 1, secret);
+    send_fork(f, 706, 705);
+    pl_fake_clock_advance(&f->clock, S);
+    send_exec(f, 706, 705, f->hello);
+    send_exit(f, 705, 0);
+    check_sql(f, "select pid, end_reason, duration_ns, parent_eid from process_events order by eid",
+              "705|exec|1000000000|~\n706|~|~|~\n");
+    free(secret);
+    fixture_free(f);
+}
+
 static void test_argv_is_masked_or_left_out_as_asked(void **state)
 {
     fixture *masked = fixture_new(PL_ARGV_REDACT, NULL, true);
@@ -468,6 +490,31 @@ static void test_hashing_off_computes_and_serves_none(void **state)
     check_sql(f, "select hash_state, sha256 from process_events", "~|~\n");
     pl_resolve_stats_get(f->resolve, &stats);
     assert_int_equal(stats.files_hashed, 0);
+    fixture_free(f);
+}
+
+/* Switched on again: what still runs gets its hash in the background, in the row that it has. */
+static void test_hashing_on_again_fills_in_what_is_missing(void **state)
+{
+    fixture *f = fixture_new(PL_ARGV_FULL, NULL, false);
+    pl_stats stats = {.struct_size = sizeof(stats)};
+    pl_image image;
+
+    (void)state;
+    send_exec(f, 1001, 1, f->hello);
+    settle(f);
+    close_rooms(f);
+    open_rooms(f, PL_ARGV_FULL, NULL, true);
+    pl_recorder_set_source(f->recorder, PL_EVENTS_SNAPSHOT, "snapshot");
+    pl_recorder_adopt(f->recorder, 1, 1001, 10010, 0, f->hello);
+    image_of(f, &image, 1001, 1, f->hello);
+    image.exec_boottime_ns = 0;
+    pl_event event = {.kind = PL_EVENT_EXEC, .pid = 1001, .image = &image};
+    pl_recorder_event(f->recorder, &event);
+    pl_image_deinit(&image);
+    check_sql(f, "select eid, hash_state, sha256 from process_events", "1|ok|" HELLO_SHA256 "\n");
+    pl_resolve_stats_get(f->resolve, &stats);
+    assert_int_equal(stats.files_hashed, 1);
     fixture_free(f);
 }
 
@@ -571,9 +618,11 @@ int main(void)
         cmocka_unit_test(test_parents_are_found_after_they_are_gone_and_their_pid_is_reused),
         cmocka_unit_test(test_forks_that_matter_are_recorded_and_others_are_not),
         cmocka_unit_test(test_ignored_paths_and_kernel_threads_have_no_row),
+        cmocka_unit_test(test_an_ignored_image_ends_the_one_before_it),
         cmocka_unit_test(test_argv_is_masked_or_left_out_as_asked),
         cmocka_unit_test(test_a_missing_hash_is_a_state_and_never_text),
         cmocka_unit_test(test_hashing_off_computes_and_serves_none),
+        cmocka_unit_test(test_hashing_on_again_fills_in_what_is_missing),
         cmocka_unit_test(test_lost_events_become_a_gap),
         cmocka_unit_test(test_a_snapshot_adds_what_no_event_told_and_nothing_twice),
         cmocka_unit_test(test_a_process_of_the_last_run_keeps_its_row),
