@@ -375,22 +375,36 @@ int pl_pin_named(int fd, const pl_identity *forbidden, size_t n, int *outcome, i
     return open_behind(fd, forbidden, n, outcome, error);
 }
 
+/* A folder whose file system asks nobody; see pl_identity_of_pinned. AT_FDCWD: the walk begins at our own root. */
+static bool is_local(int dir_fd)
+{
+    pl_identity identity;
+
+    return dir_fd == AT_FDCWD || (pl_identity_of_pinned(dir_fd, "", &identity) == 0 && identity.btime_ns != 0);
+}
+
+static int walk(int dir_fd, const char *path, int flags, uint64_t resolve)
+{
+    struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_PATH | O_CLOEXEC), .resolve = resolve};
+
+    return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+}
+
 int pl_pin_walk(int dir_fd, const char *path, int flags, uint64_t resolve)
 {
-    struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_PATH | O_CLOEXEC),
-                           .resolve = resolve | RESOLVE_CACHED};
     int fd = -1;
 
     for (int tries = 0; tries < WALK_TRIES; tries++) {
-        fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+        fd = walk(dir_fd, path, flags, resolve | RESOLVE_CACHED);
         if (fd >= 0 || errno != EAGAIN)
             break;
     }
+    /* An overlay never follows a symbolic link from memory. Within a local file system nobody has to be waited for. */
+    if (fd < 0 && errno == EAGAIN && is_local(dir_fd))
+        fd = walk(dir_fd, path, flags, resolve | RESOLVE_NO_XDEV);
     /* EINVAL: a kernel without RESOLVE_CACHED. ENOSYS: one without openat2, or a filter that hides it. */
-    if (fd < 0 && errno == EINVAL) {
-        how.resolve = resolve;
-        fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
-    }
+    if (fd < 0 && errno == EINVAL)
+        fd = walk(dir_fd, path, flags, resolve);
     if (fd < 0 && errno == ENOSYS && !(resolve & RESOLVE_IN_ROOT))
         return openat(dir_fd, path, flags | O_PATH | O_CLOEXEC);
     return fd;

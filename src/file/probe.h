@@ -81,7 +81,8 @@ int pl_pin_reopen(int fd, const pl_identity *forbidden, size_t n, int *outcome, 
 int pl_pin_named(int fd, const pl_identity *forbidden, size_t n, int *outcome, int *error);
 
 /* An O_PATH descriptor of path, found in what the kernel remembers alone, for threads that must not wait for a file
- * system (RESOLVE_CACHED, kernel 5.12; older ones: an ordinary walk). flags: beside O_PATH and O_CLOEXEC; resolve: of
+ * system (RESOLVE_CACHED, kernel 5.12; older ones: an ordinary walk); what memory cannot say is looked up within the
+ * file system of dir_fd if that is local. flags: beside O_PATH and O_CLOEXEC; resolve: of
  * openat2(2). -1 with errno. */
 int pl_pin_walk(int dir_fd, const char *path, int flags, uint64_t resolve);
 

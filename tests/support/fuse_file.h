@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A FUSE file system with one file, "file", whose server can be told never to answer one kind of request: the shortest
- * way to a file that blocks. Speaks to /dev/fuse itself; needs CAP_SYS_ADMIN. Owned by the test's thread.
+ * way to a file that blocks. A server process of its own speaks to /dev/fuse; needs CAP_SYS_ADMIN. Owned by the test's thread.
  */
 #ifndef PL_TESTS_FUSE_FILE_H
 #define PL_TESTS_FUSE_FILE_H

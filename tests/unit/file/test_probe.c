@@ -2032,6 +2032,27 @@ static void test_walk_follows_links_on_request(void **state)
     free(symbolic);
 }
 
+/* An overlay follows no link from memory (/bin of a container): then its own file system is asked, and no other. */
+static void test_walk_follows_links_within_an_overlay(void **state)
+{
+    fixture *f = *state;
+
+    need_overlay_on_disk(f, "");
+    const char *folder = f->mounted[0];
+    int root = open_file(folder, O_PATH | O_DIRECTORY);
+    assert_int_equal(mkdir(name_in(f, folder, "usr"), 0755), 0);
+    assert_int_equal(rename(f->path, name_in(f, folder, "usr/program")), 0);
+    assert_int_equal(symlink("/usr", name_in(f, folder, "bin")), 0);
+    pl_identity expected = identity_of(f->fd);
+    check_walked(pl_pin_walk(root, "/bin/program", 0, RESOLVE_IN_ROOT), &expected);
+    assert_int_equal(mount("tmpfs", name_in(f, folder, "usr"), "tmpfs", 0, ""), 0);
+    pl_temp_write(name_in(f, folder, "usr/program"), "another", 7, 0755);
+    assert_int_equal(pl_pin_walk(root, "/bin/program", 0, RESOLVE_IN_ROOT), -1);
+    assert_int_equal(errno, EXDEV); /* whoever serves that mount is not waited for */
+    assert_int_equal(umount2(name_in(f, folder, "usr"), MNT_DETACH), 0);
+    (void)close(root);
+}
+
 static void test_walk_tells_what_is_missing(void **state)
 {
     const fixture *f = *state;
@@ -2142,6 +2163,7 @@ int main(void)
         CASE(test_every_failure_of_pinning),
         CASE(test_walk_pins_without_opening),
         CASE(test_walk_follows_links_on_request),
+        CASE(test_walk_follows_links_within_an_overlay),
         CASE(test_walk_tells_what_is_missing),
     };
 
