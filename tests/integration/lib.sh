@@ -37,9 +37,14 @@ command -v sqlite3 >/dev/null || fail "there is no sqlite3 shell"
 # A mount namespace of its own for the whole test, where it asks for one: mounts vanish with it.
 own_mounts() {
   if [[ -z ${PL_OWN_MOUNTS:-} ]]; then
-    unshare -m true 2>/dev/null || skip "needs a mount namespace of its own (CAP_SYS_ADMIN)"
+    unshare -m --propagation unchanged true 2>/dev/null || skip "needs a mount namespace of its own (CAP_SYS_ADMIN)"
     rm -rf "$work" # the shell that follows makes its own
-    PL_OWN_MOUNTS=1 exec unshare -m --propagation private bash "$0"
+    PL_OWN_MOUNTS=1 exec unshare -m --propagation unchanged bash "$0"
+  fi
+  # In a chroot "/" is no mount; then the test's own folder is bound to itself and made private.
+  if ! mount --make-rprivate / 2>/dev/null; then
+    mount --bind "$work" "$work" && mount --make-private "$work" || skip "cannot have mounts of its own"
+    bound=1
   fi
 }
 
@@ -64,6 +69,7 @@ need_cached_fs() { # FILE
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/procledger-$name.XXXXXX") || exit 1
 db=$work/ledger.db
 daemon=
+bound=
 kept=()
 # A descriptor on which nothing ever arrives: the pause of wait_until.
 exec {never}<> <(:)
@@ -75,6 +81,7 @@ cleanup() {
     kill -KILL "$pid" 2>/dev/null
     wait "$pid" 2>/dev/null
   done
+  [[ $bound ]] && umount -R -l "$work"
   rm -rf "$work"
   exit "$status"
 }

@@ -17,7 +17,6 @@
 #include <linux/fiemap.h>
 #include <linux/openat2.h>
 #include <poll.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -46,6 +45,7 @@
 #include "tests/support/fake_clock.h"
 #include "tests/support/fault.h"
 #include "tests/support/fuse_file.h"
+#include "tests/support/own_mounts.h"
 #include "tests/support/temp_dir.h"
 
 #define HOUR_NS (3600 * PL_NS_PER_S)
@@ -67,6 +67,7 @@ typedef struct fixture {
     size_t n_owned;
     const char *mounted[4]; /* of them, unmounted in the end */
     size_t n_mounted;
+    bool own_mounts;
     int fd; /* of path, for reading */
     pl_fake_clock clock;
     pl_prober_options options;
@@ -131,6 +132,8 @@ static int tear_down(void **state)
     (void)close(f->fd);
     while (f->n_mounted > 0)
         (void)umount2(f->mounted[--f->n_mounted], MNT_DETACH);
+    if (f->own_mounts)
+        pl_own_mounts_end(f->dir);
     pl_temp_dir_free(f->dir);
     free(f->path);
     while (f->n_owned > 0)
@@ -1211,12 +1214,9 @@ static void test_fuse_is_never_cached(void **state)
 /* Where only this process sees it. */
 static void mount_or_skip(fixture *f, const char *type, const char *folder, const char *options)
 {
-    static bool own_namespace;
     const char *failed = NULL;
 
-    if (!own_namespace && unshare(CLONE_NEWNS) != 0)
-        failed = "a mount namespace";
-    else if (!own_namespace && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+    if (f->n_mounted == 0 && !(f->own_mounts = pl_own_mounts(f->dir)))
         failed = "private mounts";
     else if (mount(type, folder, type, 0, options) != 0)
         failed = type;
@@ -1224,7 +1224,6 @@ static void mount_or_skip(fixture *f, const char *type, const char *folder, cons
         print_message("%s cannot be had here: %s\n", failed, strerror(errno));
         skip();
     }
-    own_namespace = true;
     f->mounted[f->n_mounted++] = folder;
 }
 

@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "src/file/identity.h"
+#include "tests/support/own_mounts.h"
 #include "tests/unit/process/live.h"
 #include "tests/unit/process/pinned.h"
 
@@ -170,8 +171,7 @@ static void exec_in_own_namespace(void *context)
 {
     const hidden *h = context;
 
-    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("none", h->dir, "tmpfs", 0, NULL) != 0)
+    if (!pl_own_mounts(h->dir) || mount("none", h->dir, "tmpfs", 0, NULL) != 0)
         _exit(99);
     int in = open(h->shell, O_RDONLY | O_CLOEXEC), out = open(h->odd, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
     char bytes[4096];

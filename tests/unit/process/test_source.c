@@ -211,7 +211,8 @@ static void test_snapshot_keeps_no_descriptor(void **state)
     assert_int_equal(live_count_fds(), fds);
 }
 
-/* Each allocation, open and read fails once: an error, or everything was delivered; nothing leaks (ASan). */
+/* Each allocation, open and read fails once: an error, or everything was delivered; nothing leaks (ASan). One process that
+ * cannot be read, for whatever but memory, is left out. */
 static void test_snapshot_failures(void **state)
 {
     fixture *f = *state;
@@ -235,7 +236,7 @@ static void test_snapshot_failures(void **state)
             recorded_clear(&r);
             assert_true(rc <= 0);
             failures += rc < 0;
-            assert_true(rc < 0 || delivered == 2);
+            assert_true(rc < 0 || delivered == 2 || (delivered == 1 && kinds[k] != PL_FAULT_ALLOC));
             assert_int_equal(live_count_fds(), fds);
             if (!fired)
                 break;
