@@ -20,6 +20,7 @@ typedef struct pl_append {
     pl_tally *binaries; /* key: int64_t path_id, int64_t content_id, container without its NUL */
     int64_t boot;       /* row of _boot that executions belong to; 0: no run has begun */
     int64_t run;        /* row of _run of this recorder; 0: none */
+    int64_t least_eid;  /* of the executions written since retention last looked; INT64_MAX: none */
 } pl_append;
 
 /* What the batch knows of an execution by the time it is written. */

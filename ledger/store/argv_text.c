@@ -9,7 +9,6 @@
 #include "ledger/store/argv_text.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,15 +18,25 @@
 
 #define JSON_GROWTH 6 /* one byte to at most \u001b */
 
-/* An argument that comes back when the escaped line is split at its spaces and put between quotes. */
-static bool is_plain(const char *bytes, size_t length)
+/* An argument that comes back when the escaped line is split at its spaces and put between quotes. escaped: its length
+ * when escaped. */
+static bool is_plain(const char *bytes, size_t length, size_t escaped)
 {
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)bytes[i];
         if (c <= 0x20 || c == '"' || c == '\\' || c == 0x7f)
             return false;
     }
-    return length > 0 && pl_text_escaped_length(bytes, length) == length;
+    return length > 0 && escaped == length;
+}
+
+static char *append_hex(char *out, unsigned char byte)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    *out++ = digits[byte >> 4];
+    *out++ = digits[byte & 15];
+    return out;
 }
 
 static size_t expected_length(unsigned char lead)
@@ -53,7 +62,7 @@ static size_t append_high(const char *p, size_t left, char **out, bool *exact)
         }
     }
     *exact = false;
-    *out += sprintf(*out, "\\\\x%02x", (unsigned)(unsigned char)*p);
+    *out = append_hex(stpcpy(*out, "\\\\x"), (unsigned char)*p);
     return 1;
 }
 
@@ -70,7 +79,7 @@ static char *append_json(const char *bytes, size_t length, char *out, bool *exac
             *out++ = '\\';
             *out++ = c == '\n' ? 'n' : c == '\t' ? 't' : 'r';
         } else if (c < 0x20 || c == 0x7f) {
-            out += sprintf(out, "\\u%04x", (unsigned)c);
+            out = append_hex(stpcpy(out, "\\u00"), c);
         } else if (c < 0x80) {
             *out++ = (char)c;
         } else {
@@ -114,8 +123,9 @@ int pl_argv_text_init(pl_argv_text *text, const char *argv, size_t length)
 
     for (size_t i = 0, n; i < length; i += n + 1, count++) {
         n = argument(argv + i, length - i);
-        plain = plain && is_plain(argv + i, n);
-        need += pl_text_escaped_length(argv + i, n) + 1;
+        const size_t escaped = pl_text_escaped_length(argv + i, n);
+        plain = plain && is_plain(argv + i, n, escaped);
+        need += escaped + 1;
     }
     pl_auto_free char *cmdline = malloc(need);
     pl_auto_free char *json = plain ? NULL : make_json(argv, length, count, &exact);

@@ -146,10 +146,10 @@ static int end_execution(pl_append *append, int64_t eid, const char *reason, int
 }
 
 /* Each execution without an end: adopted, lost, or gone with its boot. One row a query: ending a row takes it out of the
- * index that the query walks. */
+ * index that the query walks, which is in the order of pids. */
 static int settle_executions(pl_append *append, const pl_run *run, int64_t last, struct adoption *adoption)
 {
-    int64_t after = 0;
+    int64_t after_pid = INT64_MIN, after_eid = 0;
 
     for (;;) {
         struct adopted one = {0};
@@ -157,12 +157,14 @@ static int settle_executions(pl_append *append, const pl_run *run, int64_t last,
         sqlite3_stmt *s = pl_database_statement(append->store, PL_SQL_ST_EXECUTIONS_ALIVE, &rc);
         if (!s)
             return rc;
-        (void)sqlite3_bind_int64(s, 1, after);
+        (void)sqlite3_bind_int64(s, 1, after_pid);
+        (void)sqlite3_bind_int64(s, 2, after_eid);
         rc = pl_database_step(append->store, s);
         if (rc <= 0)
             return rc;
-        one.eid = after = sqlite3_column_int64(s, 0);
+        one.eid = after_eid = sqlite3_column_int64(s, 0);
         one.pid = sqlite3_column_int(s, 1);
+        after_pid = one.pid;
         one.start_ticks = (uint64_t)sqlite3_column_int64(s, 2);
         one.parent_eid = sqlite3_column_int64(s, 3);
         bool same_boot = sqlite3_column_type(s, 4) == SQLITE_NULL || sqlite3_column_int64(s, 4) == append->boot;
@@ -241,19 +243,23 @@ static int settle_runs(pl_append *append, const pl_run *run, int64_t *last)
     return pl_append_gap(append, *last * PL_NS_PER_S, end * PL_NS_PER_S, -1, "recorder", reason);
 }
 
+/* What uname(2) and the command line say may hold any byte. NULL stays NULL. */
+static int escape_or_null(const char *value, char **out)
+{
+    if (!value)
+        return 0;
+    *out = pl_text_escape(value, strlen(value));
+    return *out ? 0 : pl_error_nomem();
+}
+
 static int set_meta(pl_append *append, const char *key, const char *value)
 {
     pl_auto_free char *text = NULL;
-    int rc = 0;
-    sqlite3_stmt *s = pl_database_statement(append->store, PL_SQL_ST_META_SET, &rc);
+    int rc = escape_or_null(value, &text);
+    sqlite3_stmt *s = rc == 0 ? pl_database_statement(append->store, PL_SQL_ST_META_SET, &rc) : NULL;
 
     if (!s)
         return rc;
-    if (value) {
-        text = pl_text_escape(value, strlen(value));
-        if (!text)
-            return pl_error_nomem();
-    }
     (void)sqlite3_bind_text(s, 1, key, -1, SQLITE_STATIC);
     (void)sqlite3_bind_text(s, 2, text, -1, SQLITE_STATIC);
     return pl_database_run(append->store, s);
@@ -261,12 +267,17 @@ static int set_meta(pl_append *append, const char *key, const char *value)
 
 static int insert_run(pl_append *append, const pl_run *run, int64_t *id)
 {
-    const char *const texts[] = {run->version, run->source, NULL, run->hostname, run->machine_id, run->kernel};
-    int rc = 0;
-    sqlite3_stmt *s = pl_database_statement(append->store, PL_SQL_ST_RUN_INSERT, &rc);
+    pl_auto_free char *hostname = NULL, *machine_id = NULL, *kernel = NULL;
+    int rc = escape_or_null(run->hostname, &hostname);
 
+    if (rc == 0)
+        rc = escape_or_null(run->machine_id, &machine_id);
+    if (rc == 0)
+        rc = escape_or_null(run->kernel, &kernel);
+    sqlite3_stmt *s = rc == 0 ? pl_database_statement(append->store, PL_SQL_ST_RUN_INSERT, &rc) : NULL;
     if (!s)
         return rc;
+    const char *const texts[] = {run->version, run->source, NULL, hostname, machine_id, kernel};
     (void)sqlite3_bind_int64(s, 1, run->time_ns / PL_NS_PER_S);
     for (int i = 0; i < 6; i++)
         (void)sqlite3_bind_text(s, i + 2, texts[i], -1, SQLITE_STATIC);

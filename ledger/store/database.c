@@ -5,6 +5,8 @@
  */
 #include "ledger/store/database.h"
 
+#include <errno.h>
+
 #include "src/base/error.h"
 
 static int code_of(int result)
@@ -42,18 +44,42 @@ static int code_of(int result)
     }
 }
 
+/* SQLite says FULL only where write(2) said ENOSPC. A quota, or a WAL that could not be made, looks to it like any other
+ * I/O error, so errnum, of the call that failed, is asked, too. */
+static bool disk_was_full(int code, int errnum)
+{
+    return (code == PL_ERR_IO || code == PL_ERR_PERMISSION) && (errnum == ENOSPC || errnum == EDQUOT);
+}
+
 int pl_database_error(const pl_store *store, int result, const char *what)
 {
+    const int errnum = errno;
     int code = code_of(result);
 
+    if (disk_was_full(code, errnum))
+        code = PL_ERR_FULL;
     if (code == PL_ERR_NOMEM)
         return pl_error_nomem();
     const char *words = store->db ? sqlite3_errmsg(store->db) : sqlite3_errstr(result);
     return pl_error_set(code, "%s: %s: %s (SQLite %d)", store->path, what, words, result);
 }
 
+int pl_database_open(pl_store *store, const char *name, int flags)
+{
+    errno = 0;
+    int result = sqlite3_open_v2(name, &store->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+    if (result != SQLITE_OK)
+        return pl_database_error(store, result, "opening it");
+    const int errnum = errno ? errno : EACCES;
+    if ((flags & SQLITE_OPEN_READWRITE) && sqlite3_db_readonly(store->db, "main") == 1)
+        return pl_error_errno(pl_error_code(errnum), errnum, "%s: cannot be written", store->path);
+    (void)sqlite3_extended_result_codes(store->db, 1);
+    return 0;
+}
+
 int pl_database_exec(pl_store *store, const char *sql)
 {
+    errno = 0;
     int result = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
 
     return result == SQLITE_OK ? 0 : pl_database_error(store, result, "writing");
@@ -63,6 +89,8 @@ int pl_database_integer(pl_store *store, const char *sql, int64_t *out)
 {
     sqlite3_stmt *statement = NULL;
     int64_t value = 0;
+
+    errno = 0;
     int result = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL);
 
     if (result == SQLITE_OK)
@@ -89,6 +117,7 @@ sqlite3_stmt *pl_database_statement(pl_store *store, enum pl_sql name, int *code
         (void)sqlite3_clear_bindings(*slot);
         return *slot;
     }
+    errno = 0;
     int result = sqlite3_prepare_v3(store->db, pl_schema_sql[name].text, -1, SQLITE_PREPARE_PERSISTENT, slot, NULL);
     if (result != SQLITE_OK) {
         int rc = pl_database_error(store, result, pl_schema_sql[name].name);
@@ -101,8 +130,8 @@ sqlite3_stmt *pl_database_statement(pl_store *store, enum pl_sql name, int *code
 
 int pl_database_step(pl_store *store, sqlite3_stmt *statement)
 {
+    errno = 0;
     int result = sqlite3_step(statement);
-
     if (result == SQLITE_ROW)
         return 1;
     int rc = result == SQLITE_DONE ? 0 : pl_database_error(store, result, "stepping");

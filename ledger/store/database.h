@@ -35,8 +35,11 @@ struct pl_store {
 int pl_store_open_schema(const char *path, const pl_store_options *options, const pl_schema_set *schema,
                          pl_store **out);
 
-/* The code for SQLite's result, with this thread's message "PATH: what: SQLite's words". */
+/* The code for SQLite's result, with this thread's message "PATH: what: SQLite's words". errno: of that very call (its
+ * caller sets it to 0 before), since SQLite keeps it only for some. */
 int pl_database_error(const pl_store *store, int result, const char *what);
+/* Opens store->db. Asked to write and only able to read, as SQLite does in silence, it fails. */
+int pl_database_open(pl_store *store, const char *name, int flags);
 /* One or more statements without parameters. */
 int pl_database_exec(pl_store *store, const char *sql);
 /* First column of the first row of a statement without parameters; *out untouched when there is no row. */

@@ -13,8 +13,8 @@
 #include "src/base/error.h"
 #include "src/base/text.h"
 
-#define NAME_MAX_SHOWN 15 /* TASK_COMM_LEN without its NUL */
-#define CONTAINER_MAX 512
+#define NAME_MAX_SHOWN 15  /* TASK_COMM_LEN without its NUL */
+#define CONTAINER_MAX 1024 /* a name of 255 bytes with each of them escaped, and a NUL */
 
 static const char *reason_text(pl_end_reason reason)
 {
@@ -40,16 +40,16 @@ static bool name_is_implied(const char *name, const char *path)
     return strlen(name) == length && memcmp(name, base, length) == 0;
 }
 
-static int count_binary(pl_append *append, int64_t path_id, int64_t content_id, const char *container, int64_t time)
+/* container: escaped, as _context has it. */
+static int count_binary(pl_append *append, int64_t path_id, int64_t content_id, const char container[CONTAINER_MAX],
+                        int64_t time)
 {
     char key[2 * sizeof(int64_t) + CONTAINER_MAX];
-    size_t length = container ? strlen(container) : 0;
+    size_t length = strlen(container);
 
-    length = length < CONTAINER_MAX ? length : CONTAINER_MAX;
     memcpy(key, &path_id, sizeof(path_id));
     memcpy(key + sizeof(path_id), &content_id, sizeof(content_id));
-    if (length)
-        memcpy(key + 2 * sizeof(int64_t), container, length);
+    memcpy(key + 2 * sizeof(int64_t), container, length);
     return pl_tally_add(append->binaries, key, 2 * sizeof(int64_t) + length, time);
 }
 
@@ -144,7 +144,9 @@ static int insert(pl_append *append, const pl_execution_row *row, const pl_image
     (void)sqlite3_bind_int64(s, 2, e->time_ns / PL_NS_PER_S);
     (void)sqlite3_bind_int64(s, 3, e->time_ns % PL_NS_PER_S);
     (void)sqlite3_bind_int(s, 4, e->pid);
-    bind_known(s, 5, e->ppid > 0 || e->pid == 1 ? e->ppid : 0);
+    /* Nothing started pid 1, and that is known. */
+    if (e->ppid > 0 || (e->ppid == 0 && e->pid == 1))
+        (void)sqlite3_bind_int(s, 5, e->ppid);
     bind_known(s, 6, (int64_t)e->start_ticks);
     bind_known(s, 7, e->parent_eid);
     bind_known(s, 8, e->prev_eid);
@@ -183,10 +185,15 @@ int pl_append_execution(pl_append *append, const pl_execution_row *row)
             return pl_error_nomem();
     }
     rc = insert(append, row, &image, &ids, name);
+    append->least_eid = e->eid < append->least_eid ? e->eid : append->least_eid;
     if (rc == 0 && ids.command)
         rc = pl_tally_add(append->commands, &ids.command, sizeof(ids.command), e->time_ns / PL_NS_PER_S);
-    if (rc == 0 && image.path_id && image.hash_state != PL_HASH_PENDING)
-        rc = count_binary(append, image.path_id, image.content_id, e->container, e->time_ns / PL_NS_PER_S);
+    if (rc == 0 && image.path_id && image.hash_state != PL_HASH_PENDING) {
+        char container[CONTAINER_MAX] = "";
+        if (e->container)
+            (void)pl_text_escape_into(e->container, strlen(e->container), container, sizeof(container));
+        rc = count_binary(append, image.path_id, image.content_id, container, e->time_ns / PL_NS_PER_S);
+    }
     return rc;
 }
 

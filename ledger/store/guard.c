@@ -8,7 +8,8 @@
  *
  * "Others" who may not write: everybody for whom the mode's last three bits count, and the group, unless it is root's
  * or the caller's own (user-private groups make 0775 folders that nobody else can write). A folder with the sticky bit
- * is fine, since there nobody can replace what is not his; what he put there beforehand is seen by its owner.
+ * is fine, since there nobody can replace what is not his; what he put there beforehand is seen by its owner. And the
+ * owner of a folder can write it, whatever its mode says now: he must be root or the caller, as the file's must.
  */
 #include "ledger/store/guard.h"
 
@@ -28,6 +29,13 @@
 
 #define HEADER_SIZE 100
 
+static int no_folder(const char *folder, int errnum)
+{
+    int code = errnum == ENOENT || errnum == ENOTDIR ? PL_ERR_NOT_FOUND : pl_error_code(errnum);
+
+    return pl_error_errno(code, errnum, "%s", folder);
+}
+
 int pl_guard_resolve(const char *path, char **out)
 {
     const char *slash = strrchr(path, '/');
@@ -46,11 +54,8 @@ int pl_guard_resolve(const char *path, char **out)
     if (!folder)
         return pl_error_nomem();
     real = realpath(folder, NULL);
-    if (!real) {
-        int errnum = errno;
-        return pl_error_errno(errnum == ENOENT || errnum == ENOTDIR ? PL_ERR_NOT_FOUND : pl_error_code(errnum), errnum,
-                              "%s", folder);
-    }
+    if (!real)
+        return no_folder(folder, errno);
     size_t length = strlen(real) + strlen(base) + 2;
     whole = malloc(length);
     if (!whole)
@@ -76,6 +81,13 @@ static bool others_write(const struct stat *status)
            ((status->st_mode & S_IWGRP) && status->st_gid != 0 && status->st_gid != getegid());
 }
 
+static int check_owner(const char *name, const struct stat *status)
+{
+    if (status->st_uid == 0 || status->st_uid == geteuid())
+        return 0;
+    return pl_error_set(PL_ERR_UNSAFE, "%s: owned by user %u, neither root nor you", name, (unsigned)status->st_uid);
+}
+
 static int check_folder(const char *path)
 {
     struct stat status;
@@ -84,11 +96,11 @@ static int check_folder(const char *path)
     if (!folder)
         return pl_error_nomem();
     if (fstatat(AT_FDCWD, folder, &status, 0) < 0)
-        return pl_error_errno(errno == ENOENT ? PL_ERR_NOT_FOUND : pl_error_code(errno), errno, "%s", folder);
+        return no_folder(folder, errno);
     if (others_write(&status) && !(status.st_mode & S_ISVTX))
         return pl_error_set(PL_ERR_UNSAFE, "%s: others can write this folder (mode %04o)", folder,
                             (unsigned)(status.st_mode & 07777));
-    return 0;
+    return check_owner(folder, &status);
 }
 
 /* 0 with *exists and *size, or what is wrong with the file of that name. */
@@ -113,9 +125,9 @@ static int check_file(const char *path, const char *suffix, bool *exists, off_t 
     if (others_write(&status))
         return pl_error_set(PL_ERR_UNSAFE, "%s: others can write this file (mode %04o)", name,
                             (unsigned)(status.st_mode & 07777));
-    if (status.st_uid != 0 && status.st_uid != geteuid())
-        return pl_error_set(PL_ERR_UNSAFE, "%s: belongs to user %u, neither root nor you", name,
-                            (unsigned)status.st_uid);
+    int rc = check_owner(name, &status);
+    if (rc < 0)
+        return rc;
     *exists = true;
     *size = status.st_size;
     return 0;
@@ -179,7 +191,7 @@ static int judge_header(const char *path, const unsigned char *header, sqlite3_i
     return 0;
 }
 
-int pl_guard_header(const char *path)
+int pl_guard_header(const char *path, int64_t *version)
 {
     sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
     unsigned char header[HEADER_SIZE];
@@ -212,7 +224,10 @@ int pl_guard_header(const char *path)
     if (size < HEADER_SIZE)
         return pl_error_set(PL_ERR_DAMAGED, "%s: %s", path,
                             size == 0 ? "empty, not a ledger" : "too short to be a ledger");
-    return judge_header(path, header, size);
+    rc = judge_header(path, header, size);
+    if (rc == 0)
+        *version = (int32_t)big_endian(header + 60);
+    return rc;
 }
 
 /* The pid in a lock file; 0: none, its holder is no recorder. */
@@ -227,12 +242,13 @@ static long holder(int fd)
     return strtol(text, NULL, 10);
 }
 
-static int write_pid(int fd, const char *name)
+/* Who holds it from now on; nothing for somebody who is no recorder, so that the pid of one that was killed goes. */
+static int write_pid(int fd, const char *name, bool recorder)
 {
     char text[24];
     int length = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)length, 0) != length)
+    if (ftruncate(fd, 0) < 0 || (recorder && pwrite(fd, text, (size_t)length, 0) != length))
         return pl_error_errno(pl_error_code(errno), errno, "%s", name);
     return 0;
 }
@@ -254,14 +270,14 @@ int pl_guard_lock(const char *path, bool recorder, int wait_ms, int *fd)
             return pl_error_errno(pl_error_code(errno), errno, "%s: flock", name);
         long pid = holder(lock);
         if (pid > 0)
-            return pl_error_set(PL_ERR_LOCKED, "%s: process %ld records into it", path, pid);
+            return pl_error_set(PL_ERR_LOCKED, "%s: another recorder (process %ld) has this ledger", path, pid);
         if (wait_ms <= 0)
             return pl_error_set(PL_ERR_LOCKED, "%s: another process holds %s", path, name);
         /* A sweep or a migration: flock has no time-out, and a signal for one is not a library's to take. */
         (void)poll(NULL, 0, pause_ms);
         wait_ms -= pause_ms;
     }
-    int rc = recorder ? write_pid(lock, name) : 0;
+    int rc = write_pid(lock, name, recorder);
     if (rc < 0)
         return rc;
     *fd = pl_steal_fd(&lock);

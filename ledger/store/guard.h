@@ -16,8 +16,9 @@ char *pl_guard_name(const char *path, const char *suffix);
  * regular file). 0 with *exists; a missing file whose WAL is still there is PL_ERR_DAMAGED. */
 int pl_guard_check(const char *path, bool *exists);
 /* The first bytes, read through SQLite's own file layer, which keeps the locks that another handle of this process has
- * on the same file. 0: a ledger; PL_ERR_DAMAGED: garbage, truncated, or another program's database. */
-int pl_guard_header(const char *path);
+ * on the same file. 0: a ledger, of the schema *version (a WAL may hold a later word on that); PL_ERR_DAMAGED: garbage,
+ * truncated, or another program's database. */
+int pl_guard_header(const char *path, int64_t *version);
 /* flock on FILE.lock. 0 and *fd; PL_ERR_LOCKED (the message names the pid of the holder); ... wait_ms: how long to try
  * again while somebody who is no recorder holds it (a sweep or a migration, short). */
 int pl_guard_lock(const char *path, bool recorder, int wait_ms, int *fd);

@@ -77,9 +77,10 @@ static int build(pl_store *store, const pl_schema_set *schema)
 static int build_file(char *name, const pl_schema_set *schema)
 {
     pl_store store = {.path = name, .mode = PL_STORE_WRITE, .lock_fd = -1};
-    int rc = sqlite3_open_v2(name, &store.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+    int rc = pl_database_open(&store, name, SQLITE_OPEN_READWRITE);
 
-    rc = rc == SQLITE_OK ? build(&store, schema) : pl_database_error(&store, rc, "creating it");
+    if (rc == 0)
+        rc = build(&store, schema);
     if (sqlite3_close(store.db) != SQLITE_OK && rc == 0)
         rc = pl_error_set(PL_ERR_IO, "%s: closing it failed", name);
     return rc;
@@ -111,8 +112,11 @@ int pl_migrate_create(const char *path, const pl_schema_set *schema)
     int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
     if (fd < 0)
         return pl_error_errno(pl_error_code(errno), errno, "%s", path);
+    /* Whatever the umask: the group's analysts read it. SQLite gives its companions the same mode. */
+    int rc = fchmod(fd, 0640) < 0 ? pl_error_errno(pl_error_code(errno), errno, "%s", name) : 0;
     (void)close(fd);
-    int rc = build_file(name, schema);
+    if (rc == 0)
+        rc = build_file(name, schema);
     if (rc == 0)
         rc = publish(name, path);
     /* Gone already when it was renamed. */
@@ -137,6 +141,12 @@ static int check_space(const pl_store *store)
     return 0;
 }
 
+int pl_migrate_refuse_newer(const pl_store *store, int64_t version, const pl_schema_set *schema)
+{
+    return pl_error_set(PL_ERR_NEWER, "%s: has schema %lld, this program knows up to %d: use a newer procledger",
+                        store->path, (long long)version, schema->version);
+}
+
 static int migrate(pl_store *store, const pl_schema_set *schema)
 {
     int64_t version = 0;
@@ -148,13 +158,15 @@ static int migrate(pl_store *store, const pl_schema_set *schema)
         return rc;
     /* Again, under the lock: somebody may have been quicker. */
     rc = pl_database_integer(store, "PRAGMA user_version", &version);
+    if (rc == 0 && version > schema->version)
+        rc = pl_migrate_refuse_newer(store, version, schema);
     if (rc == 0 && version < schema->version)
         rc = run_migrations(store, schema, (int)version);
     if (rc == 0)
         rc = pl_database_commit(store);
     if (rc < 0)
         pl_database_rollback(store);
-    else
+    else if (version < schema->version)
         pl_log_write(store->log, PL_LOG_INFO, "%s: migrated from schema %lld to %d", store->path, (long long)version,
                      schema->version);
     return rc;
@@ -168,8 +180,7 @@ int pl_migrate_open(pl_store *store, const pl_schema_set *schema)
     if (rc < 0)
         return rc;
     if (version > schema->version)
-        return pl_error_set(PL_ERR_NEWER, "%s: has schema %lld, this program knows up to %d: use a newer procledger",
-                            store->path, (long long)version, schema->version);
+        return pl_migrate_refuse_newer(store, version, schema);
     if (version == schema->version)
         return 0;
     if (version < 0)

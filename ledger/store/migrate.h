@@ -13,5 +13,7 @@ int pl_migrate_create(const char *path, const pl_schema_set *schema);
 /* Compares the open file's version with the schema's and migrates an older one, in one transaction, under FILE.lock
  * (taken for it unless held). PL_ERR_NEWER, PL_ERR_FULL, PL_ERR_UNSUPPORTED (read only), PL_ERR_LOCKED, ... */
 int pl_migrate_open(pl_store *store, const pl_schema_set *schema);
+/* PL_ERR_NEWER and its words. */
+int pl_migrate_refuse_newer(const pl_store *store, int64_t version, const pl_schema_set *schema);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "ledger/store/query.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ int pl_query_new(pl_store *store, enum pl_sql name, pl_query **out)
     if (!query)
         return pl_error_nomem();
     query->store = store;
+    errno = 0;
     int result = sqlite3_prepare_v2(store->db, pl_schema_sql[name].text, -1, &query->statement, NULL);
     if (result != SQLITE_OK) {
         int rc = pl_database_error(store, result, pl_schema_sql[name].name);

@@ -59,7 +59,6 @@ typedef struct pl_record {
             int64_t time_ns;
         } run; /* COUNTERS, RUN_END */
         struct pl_run_request *begin;
-        int64_t now_ns; /* RETAIN */
     };
     char old_sha256[65]; /* ALERT */
 } pl_record;

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Retention. Owns two cursors: how far commands and how far executions were gone through in the current search for
- * rows without a reference. Such a search starts when enough executions went since the last one.
+ * Retention. Owns the state of two things that take many steps: giving room back, and the search for rows that nothing
+ * refers to.
  *
  * Living executions are never deleted, whatever their age: their end is still to come. What the size of the file is
- * measured by is pages in use, free ones apart, so that one round of deleting suffices and vacuum follows at its ease.
+ * measured by is pages in use, free ones apart. Executions go in chunks, and each takes the command lines and images
+ * along that only it had: those are most of the bytes, so the size falls as the rows go, and no more rows go than must.
+ * A step ends early when its chunks freed many pages, so that long command lines do not make it a long one.
+ *
+ * Paths, contexts and contents have to be searched for. A search begins when enough rows went since the last one, or
+ * when nothing else is left to delete. It lasts many transactions, between which executions are written: what those refer
+ * to is marked, too, before anything of a later step goes (append->least_eid). That knowledge is the recorder's alone,
+ * so nobody else searches.
  */
 #include "ledger/store/retain.h"
 
@@ -15,23 +22,38 @@
 #include "src/base/error.h"
 
 #define STEP_ROWS 2000
+#define CHUNK_ROWS 50
+#define CHUNK_PAGES 1024 /* freed by the chunks of one step, then it ends */
 #define VACUUM_PAGES "256"
-#define SEARCH_AFTER 20000 /* executions deleted; before that the few orphans are not worth a search */
-#define SEARCH_ROWS 20000  /* executions marked a step */
-/* An execution may be committed after one with a greater id; the last mark of a search takes a second look at these. */
-#define MARK_OVERLAP 100000
+#define SEARCH_AFTER UINT64_C(20000) /* rows deleted; before that the few orphans are not worth a search */
+#define SEARCH_ROWS 20000            /* executions marked a step */
 /* Deleting for the size of the file goes on until this share of it is free again, or each sweep would find one page. */
 #define SIZE_SLACK 32
 
-enum search { IDLE, COMMANDS, IMAGES, MARKING };
+enum search { IDLE, COMMANDS, IMAGES, MARKING, PATHS, CONTEXTS, CONTENTS };
+
+/* Why more must go than what is old: a limit was passed, and what is left is not yet well below it. */
+struct excess {
+    bool size; /* of the file */
+    bool disk; /* of what fills the file system, ours or not */
+};
 
 struct pl_retain {
     pl_retain_limits limits;
+    bool prepared; /* the temporary tables are there */
     enum search search;
-    int64_t cursor;         /* greatest id that the search has gone through */
-    uint64_t deleted_since; /* executions, since the last search began */
-    bool shrinking;         /* the size or the disk was over its limit and is not yet well below */
-    int64_t gap_id;         /* row of _gap that tells of this shortage of disk; 0: there is none */
+    int64_t cursor;         /* greatest id that the search has gone through in its table */
+    uint64_t deleted_since; /* rows, since the last search began */
+    struct excess over;
+    bool give_back; /* what was freed early is to leave the file, not only its tables */
+    int64_t gap_id; /* row of _gap that tells of this shortage of disk; 0: there is none */
+};
+
+/* What a step has done. */
+struct done {
+    int64_t executions;
+    bool more;    /* it stopped at a bound */
+    bool starved; /* over a limit, and neither executions nor versions are left to go */
 };
 
 int pl_retain_new(const pl_retain_limits *limits, pl_retain **out)
@@ -87,6 +109,11 @@ static int ask(pl_append *append, enum pl_sql name, int64_t a, int64_t b, int64_
     return 0;
 }
 
+static int free_pages(pl_append *append, int64_t *out)
+{
+    return pl_database_integer(append->store, "PRAGMA freelist_count", out);
+}
+
 static bool disk_is_full(const pl_retain *retain, const pl_store *store, unsigned slack_percent)
 {
     struct statvfs fs;
@@ -96,205 +123,301 @@ static bool disk_is_full(const pl_retain *retain, const pl_store *store, unsigne
     return (uint64_t)fs.f_bavail * 100 < (uint64_t)fs.f_blocks * (retain->limits.min_free_percent + slack_percent);
 }
 
-/* 1: over one of the limits (or not yet well below since it was); *disk: because of the file system. */
-static int is_too_big(pl_retain *retain, pl_append *append, bool *disk)
+/* Fills in retain->over. */
+static int measure(pl_retain *retain, pl_append *append)
 {
-    int64_t pages = 0, free_pages = 0, page_size = 0;
+    int64_t pages = 0, unused = 0, page_size = 0;
+    uint64_t file = 0, wal = 0;
     int rc = pl_database_integer(append->store, "PRAGMA page_count", &pages);
 
     if (rc == 0)
-        rc = pl_database_integer(append->store, "PRAGMA freelist_count", &free_pages);
+        rc = free_pages(append, &unused);
     if (rc == 0)
         rc = pl_database_integer(append->store, "PRAGMA page_size", &page_size);
+    if (rc == 0)
+        rc = pl_store_size(append->store, &file, &wal);
     if (rc < 0)
         return rc;
-    uint64_t used = (uint64_t)(pages - free_pages) * (uint64_t)page_size, limit = retain->limits.max_db_size;
-    if (retain->shrinking)
+    uint64_t used = (uint64_t)(pages - unused) * (uint64_t)page_size, limit = retain->limits.max_db_size;
+    if (retain->over.size)
         limit -= limit / SIZE_SLACK;
-    /* Pages that wait for their vacuum are room too: only when there are hardly any left must more rows go. */
-    *disk = free_pages < pages / SIZE_SLACK && disk_is_full(retain, append->store, retain->shrinking ? 1 : 0);
-    retain->shrinking = used > limit || *disk;
-    return retain->shrinking;
+    const bool full = disk_is_full(retain, append->store, retain->over.disk ? 1 : 0);
+    /* What waits for its vacuum, or for the checkpoint that cuts the file, is room too: more rows go only when that is
+     * given back and was not enough. */
+    const bool cut = file <= (uint64_t)pages * (uint64_t)page_size;
+    retain->over.size = used > limit;
+    retain->over.disk = full && cut && unused < pages / SIZE_SLACK;
+    retain->give_back = retain->give_back || (full && !cut);
+    retain->gap_id = full ? retain->gap_id : 0;
+    return 0;
+}
+
+/* Ended executions from before `limit`, the oldest first, with the command lines and images that nobody else has. The
+ * number of executions, or negative. */
+static int64_t delete_chunk(pl_append *append, int64_t limit, int64_t rows)
+{
+    static const enum pl_sql steps[] = {PL_SQL_ST_GONE_REFERENCES, PL_SQL_ST_GONE_DELETE_EXECUTIONS,
+                                        PL_SQL_ST_GONE_DELETE_COMMANDS, PL_SQL_ST_GONE_DELETE_IMAGES};
+    int64_t rc = run_with(append, PL_SQL_ST_GONE_CLEAR, 0, 0, 0);
+    int64_t gone = rc < 0 ? rc : run_with(append, PL_SQL_ST_GONE_EXECUTIONS, limit, rows, 0);
+
+    for (size_t i = 0; gone > 0 && i < sizeof(steps) / sizeof(steps[0]); i++) {
+        rc = run_with(append, steps[i], 0, 0, 0);
+        if (rc < 0)
+            return rc;
+    }
+    return gone;
+}
+
+static int delete_executions(pl_retain *retain, pl_append *append, int64_t limit, struct done *done)
+{
+    const int64_t rows = retain->limits.step_rows;
+    int64_t before = 0, now = 0;
+    int rc = free_pages(append, &before);
+
+    while (rc == 0 && done->executions < rows && now - before < CHUNK_PAGES) {
+        const int64_t left = rows - done->executions, want = left < CHUNK_ROWS ? left : CHUNK_ROWS;
+        int64_t gone = delete_chunk(append, limit, want);
+        if (gone < 0)
+            return (int)gone;
+        done->executions += gone;
+        retain->deleted_since += (uint64_t)gone;
+        if (gone < want)
+            return 0;
+        rc = free_pages(append, &now);
+    }
+    done->more = true;
+    return rc;
 }
 
 /* Says in gaps that executions from `from` on went early: one row for each shortage, which grows with every step. */
 static int tell(pl_retain *retain, pl_append *append, int64_t from, int64_t gone, int64_t now_ns)
 {
-    int64_t to = -1;
+    int64_t to = -1, grown = 0;
     int rc = ask(append, PL_SQL_ST_EXECUTION_OLDEST, 0, 0, &to);
 
     if (rc < 0)
         return rc;
     if (to < 0)
         to = now_ns / PL_NS_PER_S;
-    if (retain->gap_id)
-        return run_with(append, PL_SQL_ST_GAP_GROW, retain->gap_id, to, gone) < 0 ? PL_ERR_IO : 0;
+    if (retain->gap_id) {
+        grown = run_with(append, PL_SQL_ST_GAP_GROW, retain->gap_id, to, gone);
+        return grown < 0 ? (int)grown : 0;
+    }
     rc = pl_append_gap(append, from * PL_NS_PER_S, to * PL_NS_PER_S, gone, "retention", "disk almost full");
     if (rc == 0)
         retain->gap_id = sqlite3_last_insert_rowid(append->store->db);
     return rc;
 }
 
-/* Executions, and when there are none, what is closed of the files' history: oldest first. */
-static int delete_early(pl_retain *retain, pl_append *append, int64_t now_ns, int64_t *gone, bool *more)
+/* When no execution is left to go: what is closed of the files' history, and at last the counters of binaries. */
+static int64_t delete_others(pl_retain *retain, pl_append *append, struct done *done)
 {
-    bool disk = false;
-    int64_t oldest = -1, others = 0;
-    int rc = is_too_big(retain, append, &disk);
+    const int64_t rows = retain->limits.step_rows;
+    int64_t gone = run_with(append, PL_SQL_ST_VERSION_DELETE, rows, 0, 0);
 
-    if (rc <= 0) {
-        retain->gap_id = rc < 0 ? retain->gap_id : 0;
-        return rc;
+    if (gone == 0) {
+        /* First what a search would free. */
+        done->starved = true;
+        if (retain->search == IDLE && retain->deleted_since == 0)
+            gone = run_with(append, PL_SQL_ST_BINARY_DELETE, rows, 0, 0);
     }
+    if (gone > 0)
+        retain->deleted_since += (uint64_t)gone;
+    return gone;
+}
+
+/* While there is too much: executions whatever their age, oldest first. The rest only for the size of the file; a disk that
+ * others fill must not cost the history of the files. */
+static int delete_early(pl_retain *retain, pl_append *append, int64_t now_ns, struct done *done)
+{
+    int64_t oldest = -1;
+    int rc = measure(retain, append);
+
+    if (rc < 0 || (!retain->over.size && !retain->over.disk))
+        return rc;
     rc = ask(append, PL_SQL_ST_EXECUTION_OLDEST, 0, 0, &oldest);
+    if (rc == 0)
+        rc = delete_executions(retain, append, INT64_MAX, done);
     if (rc < 0)
         return rc;
-    *gone = run_with(append, PL_SQL_ST_EXECUTION_DELETE, INT64_MAX, retain->limits.step_rows, 0);
-    if (*gone < 0)
-        return (int)*gone;
-    others = run_with(append, PL_SQL_ST_FORK_DELETE, INT64_MAX, retain->limits.step_rows, 0);
-    if (others == 0 && *gone == 0)
-        others = run_with(append, PL_SQL_ST_VERSION_DELETE, retain->limits.step_rows, 0, 0);
+    int64_t others = run_with(append, PL_SQL_ST_FORK_DELETE, INT64_MAX, retain->limits.step_rows, 0);
+    if (others == 0 && done->executions == 0 && retain->over.size)
+        others = delete_others(retain, append, done);
     if (others < 0)
         return (int)others;
-    *more = *gone > 0 || others > 0;
-    return disk && *gone > 0 ? tell(retain, append, oldest, *gone, now_ns) : 0;
+    done->more = done->executions > 0 || others > 0;
+    retain->give_back = retain->give_back || done->more;
+    return retain->over.disk && done->executions > 0 ? tell(retain, append, oldest, done->executions, now_ns) : 0;
 }
 
-static int begin_search(pl_retain *retain, pl_append *append)
+/* Marks the paths and contexts of executions from id `from` + 1 to `upto`. */
+static int mark(pl_append *append, int64_t from, int64_t upto)
 {
-    retain->search = COMMANDS;
-    retain->cursor = 0;
-    retain->deleted_since = 0;
-    return pl_database_exec(append->store, "CREATE TEMP TABLE IF NOT EXISTS used(kind INTEGER, id INTEGER,"
-                                           " PRIMARY KEY(kind, id)) WITHOUT ROWID; DELETE FROM temp.used;");
+    int64_t marked = run_with(append, PL_SQL_ST_MARK, from, upto, 0);
+
+    return marked < 0 ? (int)marked : 0;
 }
 
-static int search_commands(pl_retain *retain, pl_append *append)
+/* Those that were written since the last look: an execution may be written after one with a greater id. */
+static int mark_new(pl_append *append)
 {
-    int64_t upto = -1;
-    int rc = ask(append, PL_SQL_ST_COMMAND_LAST, retain->cursor, retain->limits.step_rows, &upto);
-
-    if (rc < 0)
-        return rc;
-    if (upto < 0) {
-        retain->search = IMAGES;
+    if (append->least_eid == INT64_MAX)
         return 0;
-    }
-    int64_t gone = run_with(append, PL_SQL_ST_COMMAND_DELETE, retain->cursor, upto, 0);
-    retain->cursor = upto;
-    return gone < 0 ? (int)gone : 0;
+    int rc = mark(append, append->least_eid - 1, INT64_MAX);
+    append->least_eid = INT64_MAX;
+    return rc;
 }
 
-/* Working directories and contexts have no index of their own, so what is used is written down as the executions are gone
- * through, and the rest goes in the transaction that has seen the last of them. */
-static int mark_and_sweep(pl_retain *retain, pl_append *append)
+/* The next range of executions. 1: that was the last one. */
+static int mark_range(pl_retain *retain, pl_append *append)
 {
     int64_t upto = -1;
     int rc = ask(append, PL_SQL_ST_MARK_LAST, retain->cursor, SEARCH_ROWS, &upto);
 
-    if (rc < 0)
-        return rc;
-    if (upto >= 0) {
-        int64_t marked = run_with(append, PL_SQL_ST_MARK_PATHS, retain->cursor, upto, 0);
-        retain->cursor = upto;
-        return marked < 0 ? (int)marked : 0;
-    }
-    int64_t done = run_with(append, PL_SQL_ST_MARK_PATHS, retain->cursor - MARK_OVERLAP, INT64_MAX, 0);
-    if (done >= 0)
-        done = run_with(append, PL_SQL_ST_PATH_DELETE, 0, 0, 0);
-    if (done >= 0)
-        done = run_with(append, PL_SQL_ST_CONTEXT_DELETE, 0, 0, 0);
-    retain->search = IDLE;
-    return done < 0 ? (int)done : 0;
+    if (rc < 0 || upto < 0)
+        return rc < 0 ? rc : 1;
+    rc = mark(append, retain->cursor, upto);
+    retain->cursor = upto;
+    return rc;
+}
+
+/* The next range of a table's rows. 1: that was the last one. */
+static int sweep_range(pl_retain *retain, pl_append *append)
+{
+    static const struct {
+        enum pl_sql last, sweep;
+    } tables[] = {
+        [COMMANDS] = {PL_SQL_ST_COMMAND_LAST, PL_SQL_ST_COMMAND_SWEEP},
+        [IMAGES] = {PL_SQL_ST_IMAGE_LAST, PL_SQL_ST_IMAGE_SWEEP},
+        [PATHS] = {PL_SQL_ST_PATH_LAST, PL_SQL_ST_PATH_SWEEP},
+        [CONTEXTS] = {PL_SQL_ST_CONTEXT_LAST, PL_SQL_ST_CONTEXT_SWEEP},
+        [CONTENTS] = {PL_SQL_ST_CONTENT_LAST, PL_SQL_ST_CONTENT_SWEEP},
+    };
+    int64_t upto = -1;
+    int rc = ask(append, tables[retain->search].last, retain->cursor, retain->limits.step_rows, &upto);
+
+    if (rc < 0 || upto < 0)
+        return rc < 0 ? rc : 1;
+    int64_t gone = run_with(append, tables[retain->search].sweep, retain->cursor, upto, 0);
+    retain->cursor = upto;
+    return gone < 0 ? (int)gone : 0;
 }
 
 /* One step of the search. 1: it goes on; 0: there is none, or it ended. */
-static int search_step(pl_retain *retain, pl_append *append)
+static int search_step(pl_retain *retain, pl_append *append, bool now)
 {
-    int rc = 0;
+    int64_t cleared = 0;
 
     if (retain->search == IDLE) {
-        if (retain->deleted_since < SEARCH_AFTER)
+        if (retain->deleted_since < (now ? UINT64_C(1) : SEARCH_AFTER))
             return 0;
-        rc = begin_search(retain, append);
-    } else if (retain->search == COMMANDS) {
-        rc = search_commands(retain, append);
-    } else if (retain->search == IMAGES) {
-        int64_t gone = run_with(append, PL_SQL_ST_IMAGE_DELETE, 0, 0, 0);
-        rc = gone < 0 ? (int)gone : 0;
-        retain->search = MARKING;
+        cleared = run_with(append, PL_SQL_ST_USED_CLEAR, 0, 0, 0);
+        append->least_eid = INT64_MAX;
+        retain->deleted_since = 0;
         retain->cursor = 0;
-    } else {
-        rc = mark_and_sweep(retain, append);
+        retain->search = COMMANDS;
+        return cleared < 0 ? (int)cleared : 1;
     }
-    /* The next batch asks the file again. */
-    pl_interns_clear(append->interns);
+    int rc = mark_new(append);
+    if (rc == 0)
+        rc = retain->search == MARKING ? mark_range(retain, append) : sweep_range(retain, append);
+    if (rc > 0) {
+        retain->search = retain->search == CONTENTS ? IDLE : retain->search + 1;
+        retain->cursor = 0;
+    }
     return rc < 0 ? rc : retain->search != IDLE;
 }
 
-/* What a step does between its begin and its commit. 1: more. */
-static int step(pl_retain *retain, pl_append *append, int64_t now_ns, int64_t *gone)
+/* What a step does between its begin and its commit. */
+static int step(pl_retain *retain, pl_append *append, int64_t now_ns, bool recorder, struct done *done)
 {
     const int64_t rows = retain->limits.step_rows, now = now_ns / PL_NS_PER_S;
-    int64_t forks = 0;
+    const int64_t limit = (now_ns - retain->limits.retain_ns) / PL_NS_PER_S;
     int64_t expired =
         run_with(append, PL_SQL_ST_VERSION_EXPIRE, (now_ns - retain->limits.path_ttl_ns) / PL_NS_PER_S, now, rows);
 
     if (expired < 0)
         return (int)expired;
-    int64_t limit = (now_ns - retain->limits.retain_ns) / PL_NS_PER_S;
-    *gone = run_with(append, PL_SQL_ST_EXECUTION_DELETE, limit, rows, 0);
-    if (*gone < 0)
-        return (int)*gone;
-    forks = run_with(append, PL_SQL_ST_FORK_DELETE, limit, rows, 0);
+    int rc = delete_executions(retain, append, limit, done);
+    int64_t forks = rc < 0 ? rc : run_with(append, PL_SQL_ST_FORK_DELETE, limit, rows, 0);
     if (forks < 0)
         return (int)forks;
-    bool more = expired == rows || *gone == rows || forks == rows;
-    if (*gone == 0) {
-        bool early = false;
-        int rc = delete_early(retain, append, now_ns, gone, &early);
+    done->more = done->more || expired == rows || forks == rows;
+    if (done->executions == 0) {
+        struct done early = {0};
+        rc = delete_early(retain, append, now_ns, &early);
         if (rc < 0)
             return rc;
-        more = more || early;
+        done->executions = early.executions;
+        done->more = done->more || early.more;
+        done->starved = early.starved;
     }
-    retain->deleted_since += (uint64_t)*gone;
-    int searching = search_step(retain, append);
-    return searching < 0 ? searching : more || searching;
+    rc = recorder ? search_step(retain, append, done->starved) : 0;
+    done->more = done->more || rc > 0;
+    /* The next batch asks the file again. */
+    if (done->executions > 0 || rc > 0)
+        pl_interns_clear(append->interns);
+    return rc < 0 ? rc : 0;
 }
 
-/* A few free pages back to the file system. 1: there are more. */
-static int vacuum(pl_append *append)
+/* A few free pages back to the file system. 1: there are more, or may have to be. */
+static int vacuum(pl_retain *retain, pl_append *append)
 {
-    int64_t free_pages = 0;
+    int64_t left = 0;
+    int frames = 0, copied = 0;
     int rc = pl_database_exec(append->store, "PRAGMA incremental_vacuum(" VACUUM_PAGES ")");
 
     if (rc == 0)
-        rc = pl_database_integer(append->store, "PRAGMA freelist_count", &free_pages);
-    return rc < 0 ? rc : free_pages > 0;
+        rc = free_pages(append, &left);
+    if (rc < 0 || left > 0 || !retain->give_back)
+        return rc < 0 ? rc : left > 0;
+    /* The file is cut when the WAL has been copied back. Passive: it waits for nobody; if a reader holds it up, the next
+     * step tries again. */
+    (void)sqlite3_wal_checkpoint_v2(append->store->db, "main", SQLITE_CHECKPOINT_PASSIVE, &frames, &copied);
+    retain->give_back = copied < frames;
+    /* Another look: it may not have been enough. */
+    return !retain->give_back;
 }
 
-static int locked_step(pl_retain *retain, pl_append *append, int64_t now_ns, uint64_t *deleted)
+/* Outside of the transaction, so that no rollback takes them away. */
+static int prepare(pl_retain *retain, pl_append *append)
 {
-    const pl_retain before = *retain;
-    int64_t gone = 0;
-    int rc = pl_database_begin(append->store);
+    if (retain->prepared)
+        return 0;
+    int rc = pl_database_exec(append->store,
+                              "CREATE TEMP TABLE IF NOT EXISTS used(kind INTEGER, id INTEGER, PRIMARY KEY(kind, id))"
+                              " WITHOUT ROWID;"
+                              "CREATE TEMP TABLE IF NOT EXISTS gone(kind INTEGER, id INTEGER, PRIMARY KEY(kind, id))"
+                              " WITHOUT ROWID;");
+    retain->prepared = rc == 0;
+    return rc;
+}
 
+static int locked_step(pl_retain *retain, pl_append *append, int64_t now_ns, bool recorder, uint64_t *deleted)
+{
+    const int64_t least_eid = append->least_eid;
+    struct done done = {0};
+    int rc = prepare(retain, append);
+
+    const pl_retain before = *retain;
+    if (rc == 0)
+        rc = pl_database_begin(append->store);
     if (rc < 0)
         return rc;
-    int more = step(retain, append, now_ns, &gone);
-    rc = more < 0 ? more : pl_database_commit(append->store);
+    rc = step(retain, append, now_ns, recorder, &done);
+    if (rc == 0)
+        rc = pl_database_commit(append->store);
     if (rc < 0) {
+        /* What was marked in an earlier transaction of the search is still there; what this one marked is not. */
         pl_database_rollback(append->store);
         pl_interns_clear(append->interns);
+        append->least_eid = least_eid;
         *retain = before;
-        /* What was marked in an earlier transaction of the search is still there; what this one marked is not. */
         return rc;
     }
-    *deleted += (uint64_t)gone;
-    if (more > 0)
-        return 1;
-    return vacuum(append);
+    *deleted += (uint64_t)done.executions;
+    return done.more ? 1 : vacuum(retain, append);
 }
 
 int pl_retain_step(pl_retain *retain, pl_append *append, int64_t now_ns, uint64_t *deleted)
@@ -305,7 +428,7 @@ int pl_retain_step(pl_retain *retain, pl_append *append, int64_t now_ns, uint64_
     /* Whoever holds the lock sweeps for all. */
     if (!held && pl_guard_lock(store->path, false, 0, &store->lock_fd) < 0)
         return 0;
-    int rc = locked_step(retain, append, now_ns, deleted);
+    int rc = locked_step(retain, append, now_ns, held, deleted);
     if (!held)
         store->lock_fd = pl_guard_unlock(store->lock_fd);
     return rc;

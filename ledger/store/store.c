@@ -30,14 +30,14 @@
 #define CHECKPOINT_PAGES 4000
 #define WAL_LIMIT_BYTES (64 << 20)
 #define LOCK_WAIT_MS 2000
+#define UNREAD "unable to get the page. error code="
 
 static int connect_to(pl_store *store, const char *name, int flags, const pl_store_options *options)
 {
-    int result = sqlite3_open_v2(name, &store->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+    int rc = pl_database_open(store, name, flags);
 
-    if (result != SQLITE_OK)
-        return pl_database_error(store, result, "opening it");
-    (void)sqlite3_extended_result_codes(store->db, 1);
+    if (rc < 0)
+        return rc;
     (void)sqlite3_busy_timeout(store->db, options->busy_ms > 0 ? options->busy_ms : DEFAULT_BUSY_MS);
     return 0;
 }
@@ -107,11 +107,6 @@ static int connect_writer(pl_store *store, const pl_store_options *options)
 
     if (rc < 0)
         return rc;
-    if (sqlite3_db_readonly(store->db, "main") == 1) {
-        /* SQLite falls back to reading in silence. */
-        int errnum = access(store->path, W_OK) < 0 ? errno : EACCES;
-        return pl_error_errno(pl_error_code(errnum), errnum, "%s: cannot be written", store->path);
-    }
     (void)sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
     if (kib <= 0)
         kib = store->mode == PL_STORE_RECORDER ? RECORDER_CACHE_KIB : DEFAULT_CACHE_KIB;
@@ -137,6 +132,15 @@ static int glance(pl_store *store)
                                &value);
 }
 
+/* A newer ledger is left exactly as it is: connecting would already make a WAL, and closing would write it back. */
+static int check_header(const pl_store *store, const pl_schema_set *schema)
+{
+    int64_t version = 0;
+    int rc = pl_guard_header(store->path, &version);
+
+    return rc == 0 && version > schema->version ? pl_migrate_refuse_newer(store, version, schema) : rc;
+}
+
 static int open_steps(pl_store *store, const pl_store_options *options, const pl_schema_set *schema)
 {
     bool exists = false;
@@ -147,7 +151,7 @@ static int open_steps(pl_store *store, const pl_store_options *options, const pl
     if (!exists && store->mode == PL_STORE_READ)
         return pl_error_set(PL_ERR_NOT_FOUND, "%s: no such ledger", store->path);
     /* Of an existing file the header comes first: nothing is left beside what is not ours, not even a lock. */
-    rc = exists ? pl_guard_header(store->path) : 0;
+    rc = exists ? check_header(store, schema) : 0;
     if (rc == 0 && store->mode == PL_STORE_RECORDER)
         rc = pl_guard_lock(store->path, true, LOCK_WAIT_MS, &store->lock_fd);
     if (rc == 0 && !exists) {
@@ -155,7 +159,7 @@ static int open_steps(pl_store *store, const pl_store_options *options, const pl
         if (rc == 0)
             rc = pl_guard_check(store->path, &exists);
         if (rc == 0)
-            rc = pl_guard_header(store->path);
+            rc = check_header(store, schema);
     }
     if (rc == 0)
         rc = store->mode == PL_STORE_READ ? connect_reader(store, options) : connect_writer(store, options);
@@ -285,6 +289,8 @@ size_t pl_store_own_files(const pl_store *store, pl_identity *out, size_t n)
 int pl_store_check(pl_store *store)
 {
     sqlite3_stmt *statement = NULL;
+
+    errno = 0;
     int result = sqlite3_prepare_v2(store->db, "PRAGMA quick_check(1)", -1, &statement, NULL);
 
     if (result == SQLITE_OK)
@@ -295,9 +301,13 @@ int pl_store_check(pl_store *store)
         return rc;
     }
     const char *text = (const char *)sqlite3_column_text(statement, 0);
+    /* A page that could not be read, or had no room in memory, is a finding to SQLite, too. */
+    const char *code = text ? strstr(text, UNREAD) : NULL;
     int rc = 0;
     if (!text)
         rc = pl_error_nomem();
+    else if (code)
+        rc = pl_database_error(store, (int)strtol(code + strlen(UNREAD), NULL, 10), "checking it");
     else if (strcmp(text, "ok") != 0)
         rc = pl_error_set(PL_ERR_DAMAGED, "%s: %s", store->path, text);
     (void)sqlite3_finalize(statement);

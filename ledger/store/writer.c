@@ -7,7 +7,8 @@
  *
  * Records are numbered as they are queued, and are committed in that order; a flush waits for a number. A batch that
  * cannot be written stays in hand and is tried again; what does not fit behind it meanwhile is counted, and the count
- * goes into the first transaction that succeeds.
+ * goes into the first transaction that succeeds. Batches have a bound in bytes, too: little free space is still good for
+ * a small one.
  */
 #include "ledger/store/writer.h"
 
@@ -26,13 +27,19 @@
 
 #define DAY_NS (INT64_C(86400) * PL_NS_PER_S)
 #define RETRY_MAX_NS (5 * PL_NS_PER_S)
+#define BATCH_BYTES ((size_t)8 << 20)
+/* A disk on the brink fails and recovers many times; the log tells of it once in so long. */
+#define QUIET_NS (60 * PL_NS_PER_S)
 
 struct pl_writer {
     pl_writer_options options; /* defaults filled in; never changes */
     pl_store *store;
     pl_append append;
     pl_retain *retain;
-    int64_t retain_now_ns;
+    int64_t retain_now_ns; /* of the request at work */
+    bool retain_told;      /* the log knows that retention fails */
+    bool told;             /* the log knows that writing fails */
+    int64_t quiet_until_ns;
     int64_t max_eid; /* committed */
     _Atomic int64_t next_eid, next_fork_id;
     pthread_t thread;
@@ -47,8 +54,11 @@ struct pl_writer {
     uint64_t settled_number; /* of the last record that is committed or was given up */
     uint64_t wanted_number;  /* somebody waits for this one */
     bool closing, retain_more;
-    int64_t pause_ns; /* after a failure; 0: all is well */
-    uint64_t attempts;
+    bool retain_queued; /* a request waits; it will be answered for the latest time asked for */
+    int64_t retain_asked_ns;
+    int64_t pause_ns;  /* after a failure; 0: all is well */
+    uint64_t attempts; /* that ended */
+    bool attempting;   /* one is under way */
     int failure;
     char failure_message[512];
     bool try_now;
@@ -82,7 +92,8 @@ static bool is_alone(const pl_record *record)
 
 static bool queue_is_due(const pl_writer *w, int64_t now_ns)
 {
-    return w->queue.count >= w->options.batch_count || w->closing || w->wanted_number > w->settled_number ||
+    return w->queue.count >= w->options.batch_count || w->queue.bytes >= BATCH_BYTES || w->closing ||
+           w->wanted_number > w->settled_number ||
            (w->queue.first && (is_alone(w->queue.first) || now_ns - w->oldest_ns >= w->options.batch_ns));
 }
 
@@ -109,7 +120,7 @@ static bool wait_for_work(pl_writer *w)
 /* Takes the next batch in hand: as many as fit, or one that goes alone. */
 static void take_batch(pl_writer *w)
 {
-    while (w->queue.first && w->current.count < w->options.batch_count) {
+    while (w->queue.first && w->current.count < w->options.batch_count && w->current.bytes < BATCH_BYTES) {
         bool alone = is_alone(w->queue.first);
         if (alone && w->current.count)
             break;
@@ -142,7 +153,8 @@ static const char *reason_of(int code)
     }
 }
 
-static void count_loss(pl_writer *w, uint64_t n, int code)
+/* n records; events: what they stood for, which is what gaps tells. */
+static void count_loss(pl_writer *w, uint64_t n, uint64_t events, int code)
 {
     int64_t now = pl_clock_realtime_ns(w->store->clock);
 
@@ -151,7 +163,7 @@ static void count_loss(pl_writer *w, uint64_t n, int code)
         w->lost_code = code;
     }
     w->lost_until_ns = now;
-    w->lost_untold += n;
+    w->lost_untold += events;
     w->stats.lost += n;
 }
 
@@ -164,23 +176,24 @@ static void settle(pl_writer *w)
     (void)pthread_cond_broadcast(&w->done);
 }
 
+/* The log has its line before anybody who waits has his answer. */
 static void note_failure(pl_writer *w, int code, const char *message)
 {
-    const bool first = w->pause_ns == 0;
-
-    w->stats.failures++;
-    w->attempts++;
-    w->failure = code;
-    (void)stpncpy(w->failure_message, message, sizeof(w->failure_message) - 1);
-    w->pause_ns = first ? w->options.retry_ns : 2 * w->pause_ns;
-    if (w->pause_ns > RETRY_MAX_NS)
-        w->pause_ns = RETRY_MAX_NS;
-    (void)pthread_cond_broadcast(&w->done);
-    if (first) {
+    if (!w->told && monotonic_ns() >= w->quiet_until_ns) {
+        w->told = true;
         (void)pthread_mutex_unlock(&w->lock);
         pl_log_write(w->store->log, PL_LOG_ERROR, "writing failed, keeping what fits in memory: %s", message);
         (void)pthread_mutex_lock(&w->lock);
     }
+    w->stats.failures++;
+    w->attempts++;
+    w->attempting = false;
+    w->failure = code;
+    (void)stpncpy(w->failure_message, message, sizeof(w->failure_message) - 1);
+    w->pause_ns = w->pause_ns == 0 ? w->options.retry_ns : 2 * w->pause_ns;
+    if (w->pause_ns > RETRY_MAX_NS)
+        w->pause_ns = RETRY_MAX_NS;
+    (void)pthread_cond_broadcast(&w->done);
 }
 
 static void note_success(pl_writer *w)
@@ -188,10 +201,15 @@ static void note_success(pl_writer *w)
     const uint64_t lost = w->stats.lost;
 
     w->attempts++;
+    w->attempting = false;
     if (w->pause_ns == 0)
         return;
     w->pause_ns = 0;
     w->failure = 0;
+    if (!w->told)
+        return;
+    w->told = false;
+    w->quiet_until_ns = monotonic_ns() + QUIET_NS;
     (void)pthread_mutex_unlock(&w->lock);
     pl_log_write(w->store->log, PL_LOG_WARNING, "writing works again; %llu records lost since the start",
                  (unsigned long long)lost);
@@ -218,7 +236,7 @@ static void add_result(pl_writer *w, const pl_batch_result *result)
     if (result->max_eid > w->max_eid)
         w->max_eid = result->max_eid;
     if (result->rejected)
-        count_loss(w, result->rejected, PL_ERR_INVALID);
+        count_loss(w, result->rejected, result->rejected, PL_ERR_INVALID);
 }
 
 /* Writes what is in hand, with a word about what was lost. Leaves the lock meanwhile. */
@@ -228,6 +246,7 @@ static void write_current(pl_writer *w)
                                 reason_of(w->failure && w->lost_code == PL_ERR_QUEUE_FULL ? w->failure : w->lost_code)};
     pl_batch_result result = {0};
 
+    w->attempting = true;
     (void)pthread_mutex_unlock(&w->lock);
     int rc = pl_batch_write(&w->current, &w->append, &loss, pl_clock_realtime_ns(w->store->clock), &result);
     (void)pthread_mutex_lock(&w->lock);
@@ -243,8 +262,8 @@ static void write_current(pl_writer *w)
         w->options.committed(w->options.context, w->max_eid);
         (void)pthread_mutex_lock(&w->lock);
     }
-    settle(w);
     note_success(w);
+    settle(w);
 }
 
 /* Asked for by somebody who waits: answered once, not tried again. */
@@ -263,14 +282,14 @@ static void begin_run(pl_writer *w, pl_run_request *request)
 static void retain_step(pl_writer *w)
 {
     uint64_t deleted = 0;
-    bool failed = w->pause_ns != 0;
 
     (void)pthread_mutex_unlock(&w->lock);
     int rc = pl_retain_step(w->retain, &w->append, w->retain_now_ns, &deleted);
-    /* A failure is not retried here: the next sweep does, and the batches tell of a broken disk. */
-    if (rc < 0 && !failed)
+    /* A failure is not retried here: the next sweep does. */
+    if (rc < 0 && !w->retain_told && !w->told)
         pl_log_write(w->store->log, PL_LOG_WARNING, "retention: %s", pl_error_message());
     (void)pthread_mutex_lock(&w->lock);
+    w->retain_told = rc < 0;
     w->retain_more = rc > 0;
     w->stats.deleted += deleted;
 }
@@ -282,7 +301,8 @@ static void work_once(pl_writer *w)
     if (first && first->kind == PL_RECORD_RUN_BEGIN) {
         begin_run(w, first->begin);
     } else if (first && first->kind == PL_RECORD_RETAIN) {
-        w->retain_now_ns = first->now_ns;
+        w->retain_now_ns = w->retain_asked_ns;
+        w->retain_queued = false;
         retain_step(w);
         settle(w);
     } else {
@@ -408,6 +428,7 @@ int pl_writer_new(pl_store *store, const pl_writer_options *options, pl_writer *
     w->options = options ? *options : (pl_writer_options){0};
     fill_defaults(&w->options);
     w->store = w->append.store = store;
+    w->append.least_eid = INT64_MAX;
     (void)pthread_mutex_init(&w->lock, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -456,6 +477,21 @@ int64_t pl_writer_next_fork_id(pl_writer *w)
     return atomic_fetch_add(&w->next_fork_id, 1);
 }
 
+/* With the lock held. */
+static void put(pl_writer *w, pl_record *record)
+{
+    const size_t before = w->queue.bytes;
+
+    if (!w->queue.count)
+        w->oldest_ns = monotonic_ns();
+    pl_batch_put(&w->queue, record);
+    w->queued_number++;
+    /* The first starts its wait, the last of a full batch ends it: no wake-up for those between. */
+    if (w->queue.count == 1 || w->queue.count == w->options.batch_count || is_alone(record) ||
+        (before < BATCH_BYTES && w->queue.bytes >= BATCH_BYTES))
+        (void)pthread_cond_signal(&w->work);
+}
+
 /* Control records (run begin, retention) are few and small, and somebody waits for them: the bound is not for them. */
 static int enqueue(pl_writer *w, pl_record *record)
 {
@@ -463,20 +499,16 @@ static int enqueue(pl_writer *w, pl_record *record)
 
     (void)pthread_mutex_lock(&w->lock);
     if (!record) {
-        count_loss(w, 1, PL_ERR_NOMEM);
+        count_loss(w, 1, 1, PL_ERR_NOMEM);
         rc = pl_error_nomem();
     } else if (!is_alone(record) && w->queue.bytes + w->current.bytes + record->bytes > w->options.queue_bytes) {
-        count_loss(w, 1, PL_ERR_QUEUE_FULL);
+        /* A gap that does not fit becomes part of the one that tells of it. */
+        const bool gap = record->kind == PL_RECORD_GAP && record->gap.lost > 0;
+        count_loss(w, 1, gap ? (uint64_t)record->gap.lost : 1, PL_ERR_QUEUE_FULL);
         rc = pl_error_set(PL_ERR_QUEUE_FULL, "the writer's queue is full");
         free(record);
     } else {
-        if (!w->queue.count)
-            w->oldest_ns = monotonic_ns();
-        pl_batch_put(&w->queue, record);
-        w->queued_number++;
-        /* The first starts its wait, the last of a full batch ends it: no wake-up for those between. */
-        if (w->queue.count == 1 || w->queue.count == w->options.batch_count || is_alone(record))
-            (void)pthread_cond_signal(&w->work);
+        put(w, record);
     }
     (void)pthread_mutex_unlock(&w->lock);
     return rc;
@@ -605,12 +637,21 @@ int pl_writer_run_begin(pl_writer *w, const pl_run *run)
 
 int pl_writer_retain(pl_writer *w, int64_t now_ns)
 {
-    pl_record *record = pl_record_new(PL_RECORD_RETAIN);
+    int rc = 0;
 
-    if (!record)
-        return pl_error_nomem();
-    record->now_ns = now_ns;
-    return enqueue(w, record);
+    (void)pthread_mutex_lock(&w->lock);
+    w->retain_asked_ns = now_ns;
+    /* One request is enough, however long a broken disk lets it wait. */
+    if (!w->retain_queued) {
+        pl_record *record = pl_record_new(PL_RECORD_RETAIN);
+        w->retain_queued = record != NULL;
+        if (record)
+            put(w, record);
+        else
+            rc = pl_error_nomem();
+    }
+    (void)pthread_mutex_unlock(&w->lock);
+    return rc;
 }
 
 int pl_writer_flush(pl_writer *w)
@@ -618,7 +659,8 @@ int pl_writer_flush(pl_writer *w)
     int rc = 0;
 
     (void)pthread_mutex_lock(&w->lock);
-    const uint64_t number = w->queued_number, attempts = w->attempts;
+    /* One that is under way says nothing about what is queued now. */
+    const uint64_t number = w->queued_number, attempts = w->attempts + (w->attempting ? 1 : 0);
     if (number > w->wanted_number)
         w->wanted_number = number;
     w->try_now = w->pause_ns != 0;

@@ -84,7 +84,8 @@ int pl_writer_run_counters(pl_writer *writer, const pl_run_counters *counters, i
 int pl_writer_run_end(pl_writer *writer, int64_t time_ns);                                       /* clean = 1 */
 
 /* One small step of retention, rotation (versions past path_ttl become expired) and incremental vacuum, on the writer
- * thread between batches. The recorder's sweep asks for it each 10 s. */
+ * thread between batches, and further ones while there is more to do. The recorder's sweep asks for it each 10 s; a
+ * request that meets one that still waits becomes part of it. */
 int pl_writer_retain(pl_writer *writer, int64_t now_ns);
 /* Waits until everything queued before is committed. 0, PL_ERR_CLOSED, or the code of the failure that holds it up. */
 int pl_writer_flush(pl_writer *writer);

@@ -89,6 +89,9 @@ CREATE TABLE _image(
   UNIQUE(path_id, content_id, hash_state, assurance, mode, flags, script_path_id, script_content_id)
 );
 CREATE INDEX _image_content ON _image(content_id);
+CREATE INDEX _image_script ON _image(script_content_id);
+CREATE INDEX _image_script_path ON _image(script_path_id);
+CREATE INDEX _image_pending ON _image(id) WHERE hash_state = 0;
 
 -- Executions: one row for each image that a process ran.
 CREATE TABLE _execution(
@@ -188,6 +191,7 @@ CREATE TABLE _binary(
 ) WITHOUT ROWID;
 CREATE INDEX _binary_content ON _binary(content_id);
 CREATE INDEX _binary_execs ON _binary(execs);
+CREATE INDEX _binary_last ON _binary(last_time);
 
 -- What changed and what it means.
 CREATE TABLE _change(

@@ -26,7 +26,7 @@ WHERE time BETWEEN :since AND :until
 ORDER BY time DESC, eid DESC LIMIT 1 OFFSET :limit
 
 -- name: log_last_eid
-SELECT eid FROM process_events ORDER BY eid DESC LIMIT 1
+SELECT id FROM _execution ORDER BY id DESC LIMIT 1
 
 -- What came in since, in the order in which it was recorded.
 -- name: log_follow

@@ -80,11 +80,11 @@ UPDATE _execution SET exit_code = ?2, exit_signal = ?3, duration_ns = ?4, end_re
 -- name: st_executions_alive
 SELECT e.id, e.pid, e.start_ticks, e.parent_id, x.boot_id, CASE WHEN p.bytes = x'' THEN p.text ELSE p.bytes END
   FROM _execution e LEFT JOIN _image i ON i.id = e.image_id LEFT JOIN _path p ON p.id = i.path_id
-  LEFT JOIN _context x ON x.id = e.context_id WHERE e.end_reason IS NULL AND e.id > ?1
-  ORDER BY e.id LIMIT 1
+  LEFT JOIN _context x ON x.id = e.context_id WHERE e.end_reason IS NULL AND (e.pid, e.id) > (?1, ?2)
+  ORDER BY e.pid, e.id LIMIT 1
 
 -- name: st_executions_pending
-SELECT e.id FROM _image i JOIN _execution e ON e.image_id = i.id
+SELECT e.id FROM _image i CROSS JOIN _execution e ON e.image_id = i.id
   WHERE i.hash_state = 0 AND e.end_reason IS NOT NULL LIMIT 1
 
 -- name: st_forks_lost
@@ -127,7 +127,7 @@ UPDATE _version SET last_time = max(last_time, ?3) WHERE path_id = ?1 AND mnt_ns
 UPDATE _version SET last_time = max(last_time, ?2) WHERE id = ?1 AND end_time IS NULL
 
 -- name: st_version_close
-UPDATE _version SET end_time = ?3, end_reason = ?4, detected_by = ?5
+UPDATE _version SET end_time = max(first_time, ?3), end_reason = ?4, detected_by = ?5
   WHERE path_id = ?1 AND mnt_ns = ?2 AND end_time IS NULL
 
 -- name: st_version_find
@@ -177,9 +177,30 @@ UPDATE _run SET end_time = ?2, last_time = max(last_time, ?2), clean = 1 WHERE i
 UPDATE _version SET end_time = ?2, end_reason = 'expired', detected_by = 3 WHERE id IN (
   SELECT v.id FROM _version v WHERE v.end_time IS NULL AND v.last_time < ?1 ORDER BY v.last_time LIMIT ?3)
 
--- name: st_execution_delete
-DELETE FROM _execution WHERE id IN (
-  SELECT e.id FROM _execution e WHERE e.time < ?1 AND e.end_reason IS NOT NULL ORDER BY e.time LIMIT ?2)
+-- One chunk of executions and what only they refer to: temp.gone holds ids of executions (kind 0), command lines (1) and
+-- images (2).
+-- name: st_gone_clear
+DELETE FROM temp.gone
+
+-- name: st_gone_executions
+INSERT INTO temp.gone(kind, id)
+  SELECT 0, e.id FROM _execution e WHERE e.time < ?1 AND e.end_reason IS NOT NULL ORDER BY e.time LIMIT ?2
+
+-- name: st_gone_references
+INSERT INTO temp.gone(kind, id)
+  SELECT 1, e.command_id FROM temp.gone g CROSS JOIN _execution e ON e.id = g.id WHERE g.kind = 0
+  UNION SELECT 2, e.image_id FROM temp.gone g CROSS JOIN _execution e ON e.id = g.id WHERE g.kind = 0
+
+-- name: st_gone_delete_executions
+DELETE FROM _execution WHERE id IN (SELECT g.id FROM temp.gone g WHERE g.kind = 0)
+
+-- name: st_gone_delete_commands
+DELETE FROM _command WHERE id IN (SELECT g.id FROM temp.gone g WHERE g.kind = 1 AND g.id <> 0)
+  AND NOT EXISTS (SELECT 1 FROM _execution e WHERE e.command_id = _command.id)
+
+-- name: st_gone_delete_images
+DELETE FROM _image WHERE id IN (SELECT g.id FROM temp.gone g WHERE g.kind = 2 AND g.id <> 0)
+  AND NOT EXISTS (SELECT 1 FROM _execution e WHERE e.image_id = _image.id)
 
 -- name: st_execution_oldest
 SELECT e.time FROM _execution e WHERE e.end_reason IS NOT NULL ORDER BY e.time LIMIT 1
@@ -191,33 +212,66 @@ DELETE FROM _fork WHERE id IN (
 -- name: st_version_delete
 DELETE FROM _version WHERE id IN (SELECT v.id FROM _version v WHERE v.end_time IS NOT NULL ORDER BY v.id LIMIT ?1)
 
--- name: st_command_last
-SELECT max(c.id) FROM (SELECT k.id FROM _command k WHERE k.id > ?1 ORDER BY k.id LIMIT ?2) c
+-- Those of the same second go together.
+-- name: st_binary_delete
+DELETE FROM _binary WHERE last_time <= (
+  SELECT max(b.last_time) FROM (SELECT b.last_time FROM _binary b ORDER BY b.last_time LIMIT ?1) b)
 
--- name: st_command_delete
-DELETE FROM _command WHERE id > ?1 AND id <= ?2 AND NOT EXISTS (
-  SELECT 1 FROM _execution e WHERE e.command_id = _command.id)
-
--- name: st_image_delete
-DELETE FROM _image WHERE id <> 0 AND NOT EXISTS (SELECT 1 FROM _execution e WHERE e.image_id = _image.id)
+-- The search for rows that nothing refers to: each table by ranges of its ids. What has no index to ask is written down
+-- in temp.used first: paths (kind 1) and contexts (kind 2) of executions.
+-- name: st_used_clear
+DELETE FROM temp.used
 
 -- name: st_mark_last
 SELECT max(m.id) FROM (SELECT e.id FROM _execution e WHERE e.id > ?1 ORDER BY e.id LIMIT ?2) m
 
--- name: st_mark_paths
+-- name: st_mark
 INSERT OR IGNORE INTO temp.used(kind, id)
   SELECT 1, e.cwd_id FROM _execution e WHERE e.id > ?1 AND e.id <= ?2 AND e.cwd_id IS NOT NULL
   UNION SELECT 1, e.filename_id FROM _execution e WHERE e.id > ?1 AND e.id <= ?2 AND e.filename_id IS NOT NULL
   UNION SELECT 2, e.context_id FROM _execution e WHERE e.id > ?1 AND e.id <= ?2 AND e.context_id IS NOT NULL
 
--- name: st_path_delete
-DELETE FROM _path WHERE id <> 0
+-- name: st_command_last
+SELECT max(c.id) FROM (SELECT k.id FROM _command k WHERE k.id > ?1 ORDER BY k.id LIMIT ?2) c
+
+-- name: st_command_sweep
+DELETE FROM _command WHERE id > ?1 AND id <= ?2
+  AND NOT EXISTS (SELECT 1 FROM _execution e WHERE e.command_id = _command.id)
+
+-- name: st_image_last
+SELECT max(c.id) FROM (SELECT i.id FROM _image i WHERE i.id > ?1 ORDER BY i.id LIMIT ?2) c
+
+-- name: st_image_sweep
+DELETE FROM _image WHERE id > ?1 AND id <= ?2
+  AND NOT EXISTS (SELECT 1 FROM _execution e WHERE e.image_id = _image.id)
+
+-- name: st_path_last
+SELECT max(c.id) FROM (SELECT p.id FROM _path p WHERE p.id > ?1 ORDER BY p.id LIMIT ?2) c
+
+-- name: st_path_sweep
+DELETE FROM _path WHERE id > ?1 AND id <= ?2
   AND NOT EXISTS (SELECT 1 FROM temp.used u WHERE u.kind = 1 AND u.id = _path.id)
   AND NOT EXISTS (SELECT 1 FROM _image i WHERE i.path_id = _path.id)
+  AND NOT EXISTS (SELECT 1 FROM _image i WHERE i.script_path_id = _path.id)
   AND NOT EXISTS (SELECT 1 FROM _version v WHERE v.path_id = _path.id)
   AND NOT EXISTS (SELECT 1 FROM _binary b WHERE b.path_id = _path.id)
   AND NOT EXISTS (SELECT 1 FROM _change g WHERE g.path_id = _path.id)
-  AND id NOT IN (SELECT i.script_path_id FROM _image i)
 
--- name: st_context_delete
-DELETE FROM _context WHERE NOT EXISTS (SELECT 1 FROM temp.used u WHERE u.kind = 2 AND u.id = _context.id)
+-- name: st_context_last
+SELECT max(c.id) FROM (SELECT x.id FROM _context x WHERE x.id > ?1 ORDER BY x.id LIMIT ?2) c
+
+-- name: st_context_sweep
+DELETE FROM _context WHERE id > ?1 AND id <= ?2
+  AND NOT EXISTS (SELECT 1 FROM temp.used u WHERE u.kind = 2 AND u.id = _context.id)
+
+-- name: st_content_last
+SELECT max(c.id) FROM (SELECT d.id FROM _content d WHERE d.id > ?1 ORDER BY d.id LIMIT ?2) c
+
+-- name: st_content_sweep
+DELETE FROM _content WHERE id > ?1 AND id <= ?2
+  AND NOT EXISTS (SELECT 1 FROM _image i WHERE i.content_id = _content.id)
+  AND NOT EXISTS (SELECT 1 FROM _image i WHERE i.script_content_id = _content.id)
+  AND NOT EXISTS (SELECT 1 FROM _version v WHERE v.content_id = _content.id)
+  AND NOT EXISTS (SELECT 1 FROM _binary b WHERE b.content_id = _content.id)
+  AND id NOT IN (SELECT g.old_content_id FROM _change g WHERE g.old_content_id IS NOT NULL)
+  AND id NOT IN (SELECT g.new_content_id FROM _change g WHERE g.new_content_id IS NOT NULL)
