@@ -85,6 +85,9 @@ static int tear_down(void **state)
     (void)sem_destroy(&f->gate.open);
     free(f->file);
     free(f->other);
+    char *folder = pl_temp_path(f->dir, "fuse");
+    pl_own_mounts_end(folder);
+    free(folder);
     pl_temp_dir_free(f->dir);
     test_free(f);
     return 0;

@@ -195,6 +195,12 @@ static void test_file_named_deleted_in_another_namespace(void **state)
         free((char *)h.dir);
         skip();
     }
+    if (stat("/", &own) != 0 || stat("/proc/1/root/", &other) != 0 || own.st_ino != other.st_ino ||
+        own.st_dev != other.st_dev) {
+        print_message("in a chroot: links of another mount namespace show the way from elsewhere\n");
+        free((char *)h.dir);
+        skip();
+    }
     assert_int_equal(mkdir(h.dir, 0755), 0);
     (void)snprintf(h.odd, sizeof(h.odd), "%s/x (deleted)", h.dir);
     live child = live_start(h.odd, argv, exec_in_own_namespace, &h);
