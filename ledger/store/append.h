@@ -10,12 +10,15 @@
 
 #include "ledger/store/files.h"
 #include "ledger/store/intern.h"
+#include "ledger/store/rows.h"
 #include "ledger/store/tally.h"
 #include "ledger/store/writer.h"
 
 typedef struct pl_append {
     pl_store *store; /* borrowed */
     pl_interns *interns;
+    pl_rows *rows;      /* executions of this transaction that are not in the file yet */
+    uint64_t rejected;  /* of them, in this transaction */
     pl_tally *commands; /* key: int64_t command_id */
     pl_tally *binaries; /* key: int64_t path_id, int64_t content_id, container without its NUL */
     int64_t boot;       /* row of _boot that executions belong to; 0: no run has begun */
@@ -31,7 +34,9 @@ typedef struct pl_execution_row {
     const pl_execution_hash *script_hash; /* NULL: none came */
 } pl_execution_row;
 
+/* Collects the row; pl_append_rows, and whatever else looks at executions, writes it. */
 int pl_append_execution(pl_append *append, const pl_execution_row *row);
+int pl_append_rows(pl_append *append);
 int pl_append_hash(pl_append *append, const pl_execution_hash *hash);
 int pl_append_end(pl_append *append, const pl_execution_end *end);
 int pl_append_fork(pl_append *append, const pl_fork_record *record);

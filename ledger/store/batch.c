@@ -179,6 +179,11 @@ static int write_records(const pl_batch *batch, pl_append *append, pl_batch_resu
             return rc;
         count(r, result);
     }
+    int rc = pl_append_rows(append);
+    if (rc < 0)
+        return rc;
+    result->rejected += append->rejected;
+    result->executions -= append->rejected;
     return pl_append_tallies(append);
 }
 
@@ -204,6 +209,7 @@ int pl_batch_write(const pl_batch *batch, pl_append *append, const pl_batch_loss
     /* Beside a recorder, which deletes what nothing refers to, no id outlives its transaction. */
     if (append->store->mode != PL_STORE_RECORDER)
         pl_interns_clear(append->interns);
+    append->rejected = 0;
     rc = write_records(batch, append, &written);
     if (rc == 0)
         rc = write_rest(append, loss, now_ns);
@@ -213,6 +219,7 @@ int pl_batch_write(const pl_batch *batch, pl_append *append, const pl_batch_loss
         pl_database_rollback(append->store);
         pl_interns_clear(append->interns);
     }
+    pl_rows_clear(append->rows);
     pl_tally_clear(append->commands);
     pl_tally_clear(append->binaries);
     if (rc == 0)

@@ -117,7 +117,9 @@ static int intern_all(pl_append *append, const pl_execution_row *row, pl_image_r
 
     if (rc == 0)
         rc = pl_intern_image(append->interns, image, &ids->image);
-    if (rc == 0)
+    if (rc == 0 && e->filename && e->path && strcmp(e->filename, e->path) == 0)
+        ids->filename = image->path_id; /* as a rule */
+    else if (rc == 0)
         rc = pl_intern_path(append->interns, e->filename, &ids->filename);
     if (rc == 0)
         rc = pl_intern_path(append->interns, e->cwd, &ids->cwd);
@@ -130,42 +132,51 @@ static int intern_all(pl_append *append, const pl_execution_row *row, pl_image_r
     return rc;
 }
 
-static int insert(pl_append *append, const pl_execution_row *row, const pl_image_row *image, const struct ids *ids,
-                  const char *name)
+static void set_known(pl_row *row, enum pl_row_column column, int64_t value)
 {
-    const pl_execution *e = row->execution;
-    const pl_execution_end *end = row->end;
-    int rc = 0;
-    sqlite3_stmt *s = pl_database_statement(append->store, PL_SQL_ST_EXECUTION_INSERT, &rc);
+    if (value)
+        pl_row_set(row, column, value);
+}
 
-    if (!s)
-        return rc;
-    (void)sqlite3_bind_int64(s, 1, e->eid);
-    (void)sqlite3_bind_int64(s, 2, e->time_ns / PL_NS_PER_S);
-    (void)sqlite3_bind_int64(s, 3, e->time_ns % PL_NS_PER_S);
-    (void)sqlite3_bind_int(s, 4, e->pid);
+static void set_end(pl_row *row, const pl_execution *e, const pl_execution_end *end)
+{
+    if (end->has_status && WIFEXITED(end->status))
+        pl_row_set(row, PL_ROW_EXIT_CODE, WEXITSTATUS(end->status));
+    if (end->has_status && WIFSIGNALED(end->status))
+        pl_row_set(row, PL_ROW_EXIT_SIGNAL, WTERMSIG(end->status));
+    if (end->duration_ns >= 0)
+        pl_row_set(row, PL_ROW_DURATION_NS, end->duration_ns);
+    if (end->time_ns && !end_is_implied(e, end))
+        pl_row_set(row, PL_ROW_END_TIME, end->time_ns / PL_NS_PER_S);
+    row->end_reason = reason_text(end->reason);
+}
+
+static pl_row row_of(const pl_execution_row *from, const pl_image_row *image, const struct ids *ids)
+{
+    const pl_execution *e = from->execution;
+    pl_row row = {0};
+
+    pl_row_set(&row, PL_ROW_ID, e->eid);
+    pl_row_set(&row, PL_ROW_TIME, e->time_ns / PL_NS_PER_S);
+    pl_row_set(&row, PL_ROW_TIME_NS, e->time_ns % PL_NS_PER_S);
+    pl_row_set(&row, PL_ROW_PID, e->pid);
     /* Nothing started pid 1, and that is known. */
     if (e->ppid > 0 || (e->ppid == 0 && e->pid == 1))
-        (void)sqlite3_bind_int(s, 5, e->ppid);
-    bind_known(s, 6, (int64_t)e->start_ticks);
-    bind_known(s, 7, e->parent_eid);
-    bind_known(s, 8, e->prev_eid);
-    (void)sqlite3_bind_int64(s, 9, ids->image);
+        pl_row_set(&row, PL_ROW_PPID, e->ppid);
+    set_known(&row, PL_ROW_START_TICKS, (int64_t)e->start_ticks);
+    set_known(&row, PL_ROW_PARENT, e->parent_eid);
+    set_known(&row, PL_ROW_PREV, e->prev_eid);
+    pl_row_set(&row, PL_ROW_IMAGE, ids->image);
     /* NULL says "as the path": what is not known and has a path must be row 0 instead. */
     if (ids->filename != image->path_id)
-        (void)sqlite3_bind_int64(s, 10, ids->filename);
-    (void)sqlite3_bind_int64(s, 11, ids->command);
-    bind_known(s, 12, ids->cwd);
-    (void)sqlite3_bind_int64(s, 13, ids->cred);
-    (void)sqlite3_bind_int64(s, 14, ids->context);
-    (void)sqlite3_bind_text(s, 15, name, -1, SQLITE_STATIC);
-    if (end) {
-        bind_status(s, 16, end);
-        if (end->time_ns && !end_is_implied(e, end))
-            (void)sqlite3_bind_int64(s, 19, end->time_ns / PL_NS_PER_S);
-        (void)sqlite3_bind_text(s, 20, reason_text(end->reason), -1, SQLITE_STATIC);
-    }
-    return pl_database_run(append->store, s);
+        pl_row_set(&row, PL_ROW_FILENAME, ids->filename);
+    pl_row_set(&row, PL_ROW_COMMAND, ids->command);
+    set_known(&row, PL_ROW_CWD, ids->cwd);
+    pl_row_set(&row, PL_ROW_CRED, ids->cred);
+    pl_row_set(&row, PL_ROW_CONTEXT, ids->context);
+    if (from->end)
+        set_end(&row, e, from->end);
+    return row;
 }
 
 int pl_append_execution(pl_append *append, const pl_execution_row *row)
@@ -184,7 +195,12 @@ int pl_append_execution(pl_append *append, const pl_execution_row *row)
         if (!name)
             return pl_error_nomem();
     }
-    rc = insert(append, row, &image, &ids, name);
+    pl_row added = row_of(row, &image, &ids);
+    added.name = name;
+    rc = pl_rows_add(append->rows, &added);
+    if (rc < 0)
+        return rc;
+    (void)pl_steal(&name);
     append->least_eid = e->eid < append->least_eid ? e->eid : append->least_eid;
     if (rc == 0 && ids.command)
         rc = pl_tally_add(append->commands, &ids.command, sizeof(ids.command), e->time_ns / PL_NS_PER_S);
@@ -195,6 +211,11 @@ int pl_append_execution(pl_append *append, const pl_execution_row *row)
         rc = count_binary(append, image.path_id, image.content_id, container, e->time_ns / PL_NS_PER_S);
     }
     return rc;
+}
+
+int pl_append_rows(pl_append *append)
+{
+    return pl_rows_insert(append->rows, &append->rejected);
 }
 
 /* 1: *image, *time and container are what the row has now; 0: no such row (lost, or deleted long ago). */
@@ -228,8 +249,10 @@ int pl_append_hash(pl_append *append, const pl_execution_hash *hash)
     pl_image_row image = {0};
     int64_t time = 0, content = 0, id = 0;
     char container[CONTAINER_MAX];
-    int rc = read_image(append, hash->eid, &image, &time, container);
+    int rc = pl_append_rows(append); /* it may be among them: folding is not a must */
 
+    if (rc == 0)
+        rc = read_image(append, hash->eid, &image, &time, container);
     if (rc <= 0)
         return rc;
     rc = content_of(append, hash->hash_state, &hash->digests, hash->size, &content);
@@ -259,9 +282,11 @@ int pl_append_hash(pl_append *append, const pl_execution_hash *hash)
 
 int pl_append_end(pl_append *append, const pl_execution_end *end)
 {
-    int rc = 0;
-    sqlite3_stmt *s = pl_database_statement(append->store, PL_SQL_ST_EXECUTION_END, &rc);
+    int rc = pl_append_rows(append);
 
+    if (rc < 0)
+        return rc;
+    sqlite3_stmt *s = pl_database_statement(append->store, PL_SQL_ST_EXECUTION_END, &rc);
     if (!s)
         return rc;
     (void)sqlite3_bind_int64(s, 1, end->eid);

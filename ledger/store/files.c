@@ -180,7 +180,7 @@ static enum step judge(const struct open_version *open, const pl_sighting *v, in
 int pl_append_sighting(pl_append *append, const pl_sighting *v)
 {
     int64_t path_id = 0, content_id = 0, boot = 0;
-    struct open_version open;
+    struct open_version open = {0};
     pl_auto_free char *container = NULL;
     int rc = pl_intern_path(append->interns, v->path, &path_id);
 

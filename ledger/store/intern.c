@@ -11,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/mix.h"
+
 #define HASH_NONFATAL_OOM 1
+#define HASH_FUNCTION(key, length, hash) ((hash) = (unsigned)pl_mix_bytes((key), (length), 0))
 #include <uthash.h>
 
 #include "ledger/store/argv_text.h"

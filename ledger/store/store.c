@@ -189,6 +189,12 @@ int pl_store_open_schema(const char *path, const pl_store_options *options, cons
     return 0;
 }
 
+void pl_store_own_process(void)
+{
+    /* A lock around each allocation, for statistics. */
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 int pl_store_open(const char *path, const pl_store_options *options, pl_store **out)
 {
     const pl_schema_set schema = {pl_schema_migrations, PL_SCHEMA_VERSION, pl_schema_views};

@@ -29,6 +29,10 @@ typedef struct pl_store_options {
     const pl_log *log;
 } pl_store_options;
 
+/* Once, before anything of SQLite's is used in this process, by a program that has the process to itself: leaves out
+ * counters of SQLite's that nobody reads. A library must not decide that for its host. */
+void pl_store_own_process(void);
+
 /*
  * Opens, checks (owner, modes of file and folder, application_id, schema version), creates or migrates. Answers
  * PL_ERR_NOT_FOUND, PL_ERR_UNSAFE, PL_ERR_LOCKED, PL_ERR_DAMAGED, PL_ERR_NEWER, PL_ERR_READ_ONLY, PL_ERR_PERMISSION,

@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/mix.h"
+
 #define HASH_NONFATAL_OOM 1
+#define HASH_FUNCTION(key, length, hash) ((hash) = (unsigned)pl_mix_bytes((key), (length), 0))
 #include <uthash.h>
 
 #include "src/base/error.h"

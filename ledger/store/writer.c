@@ -27,7 +27,7 @@
 
 #define DAY_NS (INT64_C(86400) * PL_NS_PER_S)
 #define RETRY_MAX_NS (5 * PL_NS_PER_S)
-#define BATCH_BYTES ((size_t)8 << 20)
+#define BATCH_BYTES ((size_t)16 << 20)
 /* A disk on the brink fails and recovers many times; the log tells of it once in so long. */
 #define QUIET_NS (60 * PL_NS_PER_S)
 
@@ -341,7 +341,7 @@ static void *writer_main(void *argument)
 
 static void fill_defaults(pl_writer_options *o)
 {
-    o->batch_count = o->batch_count ? o->batch_count : 8192;
+    o->batch_count = o->batch_count ? o->batch_count : 32768;
     o->batch_ns = o->batch_ns ? o->batch_ns : 200 * PL_NS_PER_MS;
     o->queue_bytes = o->queue_bytes ? o->queue_bytes : (size_t)64 << 20;
     o->retry_ns = o->retry_ns ? o->retry_ns : 100 * PL_NS_PER_MS;
@@ -377,6 +377,8 @@ static int prepare(pl_writer *w)
     if (rc == 0)
         rc = pl_tally_new(&w->append.binaries);
     if (rc == 0)
+        rc = pl_rows_new(w->store, &w->append.rows);
+    if (rc == 0)
         rc = pl_retain_new(&limits, &w->retain);
     if (rc == 0)
         rc = read_sequence(w->store, "_execution", &eid);
@@ -400,6 +402,7 @@ static void dispose(pl_writer *w)
     (void)pl_retain_free(w->retain);
     (void)pl_tally_free(w->append.binaries);
     (void)pl_tally_free(w->append.commands);
+    (void)pl_rows_free(w->append.rows);
     (void)pl_interns_free(w->append.interns);
     (void)pthread_cond_destroy(&w->done);
     (void)pthread_cond_destroy(&w->work);

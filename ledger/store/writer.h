@@ -17,7 +17,7 @@
 typedef struct pl_writer pl_writer;
 
 typedef struct pl_writer_options {
-    size_t batch_count;        /* records; 0: 8,192 */
+    size_t batch_count;        /* records; 0: 32,768 */
     int64_t batch_ns;          /* oldest record's wait; 0: 200 ms */
     size_t queue_bytes;        /* memory of what waits; 0: 64 MiB */
     int64_t retry_ns;          /* first pause after a failure, doubled up to 5 s; 0: 100 ms */

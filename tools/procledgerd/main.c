@@ -45,6 +45,7 @@ int main(int argc, char **argv)
     int status = EXIT_SUCCESS;
 
     (void)setlocale(LC_ALL, "");
+    pl_store_own_process();
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);

@@ -235,6 +235,7 @@ static int open_room(void **state)
     assert_int_equal(pl_interns_new(r->append.store, &r->append.interns), 0);
     assert_int_equal(pl_tally_new(&r->append.commands), 0);
     assert_int_equal(pl_tally_new(&r->append.binaries), 0);
+    assert_int_equal(pl_rows_new(r->append.store, &r->append.rows), 0);
     assert_int_equal(pl_retain_new(&limits, &r->retain), 0);
     *state = r;
     return 0;
@@ -247,6 +248,7 @@ static int close_room(void **state)
 
     pl_fault_disarm();
     (void)pl_retain_free(r->retain);
+    (void)pl_rows_free(r->append.rows);
     (void)pl_interns_free(r->append.interns);
     (void)pl_tally_free(r->append.commands);
     (void)pl_tally_free(r->append.binaries);

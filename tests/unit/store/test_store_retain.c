@@ -34,10 +34,12 @@ static void open_append(room *r, pl_store_mode mode)
     assert_int_equal(pl_interns_new(r->append.store, &r->append.interns), 0);
     assert_int_equal(pl_tally_new(&r->append.commands), 0);
     assert_int_equal(pl_tally_new(&r->append.binaries), 0);
+    assert_int_equal(pl_rows_new(r->append.store, &r->append.rows), 0);
 }
 
 static void close_append(room *r)
 {
+    (void)pl_rows_free(r->append.rows);
     (void)pl_interns_free(r->append.interns);
     (void)pl_tally_free(r->append.commands);
     (void)pl_tally_free(r->append.binaries);
