@@ -29,14 +29,14 @@ bad() { # WHAT FILE STATUS-OF-procledger REGEX
 head -c 65536 /dev/urandom >"$work/garbage.db"
 bad garbage "$work/garbage.db" 4 'garbage\.db.*(damaged|not a ledger)|(damaged|not a ledger).*garbage\.db'
 printf 'just a text\n' >"$work/text.db"
-bad text "$work/text.db" 4 'damaged|not a ledger'
+bad text "$work/text.db" 4 'damaged|not a ledger|too short to be a ledger'
 head -c $((size / 2 + 100)) "$good" >"$work/half.db"
-bad "half a ledger" "$work/half.db" 4 'damaged'
+bad "half a ledger" "$work/half.db" 4 'damaged|truncated'
 head -c 60 "$good" >"$work/stub.db"
-bad "a stub" "$work/stub.db" 4 'damaged|not a ledger'
+bad "a stub" "$work/stub.db" 4 'damaged|not a ledger|too short to be a ledger'
 cp "$good" "$work/holes.db"
 head -c $((size - 4096)) /dev/urandom | dd of="$work/holes.db" bs=4096 seek=1 conv=notrunc status=none
-bad "overwritten behind the first page" "$work/holes.db" 4 'damaged'
+bad "overwritten behind the first page" "$work/holes.db" 4 'damaged|malformed'
 cp "$good" "$work/newer.db"
 sqlite3 "$work/newer.db" "PRAGMA user_version = 9999"
 bad newer "$work/newer.db" 4 'newer'
@@ -47,7 +47,7 @@ equal "the diary" rain "$(sqlite3 "$work/foreign.db" "SELECT text FROM diary")"
 refuses 2 'no such|missing\.db' "$PROCLEDGER_BIN/procledger" --db "$work/missing.db" log
 [[ ! -e $work/missing.db ]] || fail "log made a file"
 mkdir "$work/folder.db"
-refuses 2 'folder\.db' "$PROCLEDGER_BIN/procledger" --db "$work/folder.db" log
+refuses 4 'folder\.db' "$PROCLEDGER_BIN/procledger" --db "$work/folder.db" log
 refuses fails 'folder\.db' "$PROCLEDGER_BIN/procledgerd" --db "$work/folder.db"
 refuses fails 'nowhere' "$PROCLEDGER_BIN/procledgerd" --db "$work/nowhere/ledger.db"
 [[ ! -e $work/nowhere ]] || fail "a folder was made that nobody asked for"

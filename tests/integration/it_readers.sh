@@ -20,6 +20,9 @@ declare -A columns=(
 start_daemon
 while :; do "$PROCLEDGER_HELPER" spawn 50 "$PROCLEDGER_HELPER" exit 0 >/dev/null; done &
 keep $!
+# Ready means that events are recorded from now on; the first of them are committed a moment later.
+wait_sql 60 "SELECT count(*) > 0 FROM processes" 1
+wait_sql 60 "SELECT count(*) > 0 FROM commands" 1
 equal "views" 11 "${#columns[@]}"
 for round in 1 2 3; do
   for view in "${!columns[@]}"; do

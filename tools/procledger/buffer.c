@@ -106,6 +106,7 @@ int pl_buffer_write(pl_buffer *buffer, int fd)
             continue;
         if (n < 0) {
             int error = errno;
+            buffer->reader_gone |= error == EPIPE;
             return pl_error_errno(pl_error_code(error), error, "write error");
         }
         at += (size_t)n;

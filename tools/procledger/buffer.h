@@ -13,6 +13,7 @@ typedef struct pl_buffer {
     char *bytes; /* owned; not NUL-terminated */
     size_t length, size;
     bool failed;
+    bool reader_gone; /* a write said EPIPE */
 } pl_buffer;
 
 void pl_buffer_deinit(pl_buffer *buffer);

@@ -5,6 +5,8 @@
  */
 #include "tools/procledger/cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -33,10 +35,15 @@ void pl_cli_say(const char *format, ...)
     (void)fprintf(stderr, "procledger: %s\n", safe);
 }
 
+static int status_of(int code)
+{
+    return code == PL_ERR_DAMAGED || code == PL_ERR_NEWER ? PL_EXIT_DAMAGED : PL_EXIT_FAILED;
+}
+
 int pl_cli_fail(int code)
 {
     pl_cli_say("%s", *pl_error_message() ? pl_error_message() : pl_strerror(code));
-    return code == PL_ERR_DAMAGED || code == PL_ERR_NEWER ? PL_EXIT_DAMAGED : PL_EXIT_FAILED;
+    return status_of(code);
 }
 
 int pl_cli_open(pl_cli *cli)
@@ -60,7 +67,7 @@ static bool wants_color(const pl_cli *cli)
 
     if (cli->color != PL_COLOR_AUTO)
         return cli->color == PL_COLOR_ALWAYS;
-    if ((no_color && *no_color) || (term && strcmp(term, "dumb") == 0))
+    if ((no_color && *no_color) || !term || strcmp(term, "dumb") == 0)
         return false;
     return isatty(STDOUT_FILENO);
 }
@@ -81,15 +88,27 @@ int pl_cli_begin(pl_cli *cli, const pl_layout *layout, const pl_record *names)
     return 0;
 }
 
+int pl_cli_end_failed(pl_cli *cli, int code)
+{
+    bool left = cli->pager > 0 && cli->output.buffer.reader_gone;
+    pl_auto_free char *message = strdup(*pl_error_message() ? pl_error_message() : pl_strerror(code));
+    int rc = pl_pager_stop(cli); /* what is said stands below the rows */
+
+    if (left)
+        return rc < 0 ? pl_cli_fail(rc) : PL_EXIT_FINE;
+    pl_cli_say("%s", message ? message : pl_strerror(code));
+    return status_of(code);
+}
+
 int pl_cli_end(pl_cli *cli)
 {
     uint64_t rows = cli->output.rows;
-    bool paged = cli->pager > 0;
     int rc = pl_output_end(&cli->output);
 
-    pl_pager_stop(cli);
-    /* Somebody who leaves the pager early has seen enough. */
-    if (rc < 0 && !(paged && rc != PL_ERR_NOMEM))
+    if (rc < 0)
+        return pl_cli_end_failed(cli, rc);
+    rc = pl_pager_stop(cli);
+    if (rc < 0)
         return pl_cli_fail(rc);
     if (rows > 0)
         return PL_EXIT_FINE;
@@ -133,20 +152,39 @@ int pl_cli_end_window(pl_cli *cli, int64_t since_s, int64_t until_s)
 
 static void deinit(pl_cli *cli)
 {
-    pl_pager_stop(cli);
+    (void)pl_pager_stop(cli);
     if (cli->output.class)
         pl_output_deinit(&cli->output);
     cli->store = pl_store_close(cli->store);
+}
+
+static int check_operands(const pl_cli *cli)
+{
+    const pl_command *command = cli->command;
+
+    if (cli->operand_count < command->least)
+        return pl_error_set(PL_ERR_INVALID, "'%s' needs %s; see 'procledger help %s'", command->name, command->operands,
+                            command->name);
+    if (cli->operand_count > command->most)
+        return pl_error_set(PL_ERR_INVALID, "'%s' takes no operand '%s'; see 'procledger help %s'", command->name,
+                            cli->operands[command->most], command->name);
+    return 0;
 }
 
 static int run_command(pl_cli *cli, int argc, char **argv)
 {
     const pl_command *command = cli->command;
     int operands = 0;
+    int rc = pl_options_check(cli, command);
 
-    if (command->run_raw && !cli->help)
+    if (rc == 0 && command->run_raw && !cli->help)
         return command->run_raw(cli, argc, argv);
-    int rc = cli->help ? 0 : pl_options_parse(cli, argc, argv, command->name, command->takes, false, &operands);
+    /* A parent that ignores SIGPIPE would have us write on into a closed pipe. */
+    (void)signal(SIGPIPE, SIG_DFL);
+    if (rc == 0 && !cli->help)
+        rc = pl_options_parse(cli, argc, argv, false, &operands);
+    if (rc == 0)
+        rc = pl_options_check(cli, command);
     if (rc == 0 && cli->help) {
         pl_help_command(stdout, command);
         return PL_EXIT_FINE;
@@ -155,28 +193,19 @@ static int run_command(pl_cli *cli, int argc, char **argv)
         (void)printf("procledger %s\n", PROCLEDGER_VERSION);
         return PL_EXIT_FINE;
     }
-    if (rc == 0)
-        rc = pl_options_finish(cli);
-    if (rc < 0)
-        return pl_cli_fail(rc);
     cli->operands = argv + operands;
     cli->operand_count = argc - operands;
-    if (cli->operand_count < command->least) {
-        pl_cli_say("'%s' needs %s; see 'procledger help %s'", command->name, command->operands, command->name);
-        return PL_EXIT_FAILED;
-    }
-    if (cli->operand_count > command->most) {
-        pl_cli_say("'%s' takes no operand '%s'; see 'procledger help %s'", command->name, cli->operands[command->most],
-                   command->name);
-        return PL_EXIT_FAILED;
-    }
-    return command->run(cli);
+    if (rc == 0)
+        rc = pl_options_finish(cli);
+    if (rc == 0)
+        rc = check_operands(cli);
+    return rc < 0 ? pl_cli_fail(rc) : command->run(cli);
 }
 
 static int run(pl_cli *cli, int argc, char **argv)
 {
     int first = 0;
-    int rc = pl_options_parse(cli, argc, argv, "procledger", UINT32_MAX, true, &first);
+    int rc = pl_options_parse(cli, argc, argv, true, &first);
 
     if (rc < 0)
         return pl_cli_fail(rc);
@@ -196,6 +225,15 @@ static int run(pl_cli *cli, int argc, char **argv)
     return run_command(cli, argc - first, argv + first);
 }
 
+/* A standard descriptor that is closed would be taken by the next file that is opened, be it the ledger. What stands
+ * in for it fails as the closed one would. */
+static void keep_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int pl_cli_main(int argc, char **argv)
 {
     const pl_clock *clock = pl_clock_system();
@@ -208,9 +246,8 @@ int pl_cli_main(int argc, char **argv)
         .saved_stdout = -1,
     };
 
+    keep_standard_descriptors();
     (void)setlocale(LC_CTYPE, "");
-    /* A parent that ignores SIGPIPE would have us write on into a closed pipe. */
-    (void)signal(SIGPIPE, SIG_DFL);
     int status = run(&cli, argc, argv);
     deinit(&cli);
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == PL_EXIT_FINE) {

@@ -29,6 +29,7 @@ enum pl_takes {
     PL_TAKES_FOLLOW = 4, /* -f */
     PL_TAKES_AT = 8,     /* --at */
     PL_TAKES_ID = 16,    /* --eid, --pid */
+    PL_TAKES_ROWS = 32,  /* formats, --utc, --no-pager, --color, --strict */
 };
 
 typedef struct pl_cli pl_cli;
@@ -53,6 +54,7 @@ struct pl_cli {
     const char *db, *socket;        /* NULL: the default; borrowed from argv */
     const char *since, *until, *at; /* as given */
     int64_t now_ns, since_ns, until_ns, at_ns;
+    uint32_t given;  /* flags, by their place in the table of options.c */
     int64_t limit;   /* -1: none */
     int64_t max_eid; /* of a log that is then followed; else INT64_MAX */
     bool reverse, utc, no_pager, strict, follow, help, version;
@@ -78,13 +80,15 @@ void pl_cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Says pl_error_message() and returns the exit status that belongs to a negative code. */
 int pl_cli_fail(int code);
 
-/* options.c: flags of one command (takes: what it takes besides the common ones) out of argv[1..]; stops at the first operand
- * when stop is set. 0 and *operands the index of the first one (argv is permuted), or PL_ERR_INVALID. */
-int pl_options_parse(pl_cli *cli, int argc, char **argv, const char *command, uint32_t takes, bool stop, int *operands);
+/* options.c: flags out of argv[1..]; stops at the first operand when stop is set. 0 and *operands the index of the
+ * first one (argv is permuted), or PL_ERR_INVALID. */
+int pl_options_parse(pl_cli *cli, int argc, char **argv, bool stop, int *operands);
+/* 0, or PL_ERR_INVALID when one was given, before or behind the command's name, that means nothing to the command. */
+int pl_options_check(const pl_cli *cli, const pl_command *command);
 /* Resolves what needs each other: times with --utc, -f with formats. */
 int pl_options_finish(pl_cli *cli);
-/* A whole positive number. */
-int pl_options_number(const char *text, int64_t *out);
+/* A whole number, least (0 or 1) or more. */
+int pl_options_number(const char *text, int64_t least, int64_t *out);
 
 void pl_help_all(FILE *out);
 void pl_help_command(FILE *out, const pl_command *command);
@@ -93,14 +97,20 @@ void pl_help_command(FILE *out, const pl_command *command);
 int pl_cli_open(pl_cli *cli);
 /* Starts the pager where one is wanted, and the output in the format that was asked for. */
 int pl_cli_begin(pl_cli *cli, const pl_layout *layout, const pl_record *names);
-/* Ends the output and waits for the pager. status: of the rows; becomes PL_EXIT_NO_MATCH without any row. */
+/* Ends the output and waits for the pager. The exit status: PL_EXIT_NO_MATCH without any row. */
 int pl_cli_end(pl_cli *cli);
-/* The same, with a look at the gaps between the two times first (seconds; only when there was a row, 1 wins over 3). */
+/* The same, with a look at the gaps between the two times (seconds); 1 wins over 3. */
 int pl_cli_end_window(pl_cli *cli, int64_t since_s, int64_t until_s);
+/* In place of both when rows could not be had or written. Fine when all that failed is that the pager was left early:
+ * somebody has seen enough. */
+int pl_cli_end_failed(pl_cli *cli, int code);
 
-/* pager.c */
+/* pager.c. stop: 0, or PL_ERR_SYSTEM when no pager ran, so that nobody saw the output. */
 int pl_pager_start(pl_cli *cli);
-void pl_pager_stop(pl_cli *cli);
+int pl_pager_stop(pl_cli *cli);
+
+/* holder.c: the process that records into the ledger at path; 0: nobody, as far as this user can see. */
+pid_t pl_holder_of(const char *path);
 
 /* rows.c: queries to records. */
 #define PL_FIELDS_MAX 80
@@ -138,7 +148,7 @@ typedef struct pl_listing {
     bool windowed; /* gaps inside the window make the answer partial */
 } pl_listing;
 int pl_list_run(pl_cli *cli, const pl_listing *listing);
-/* The rows alone: 0 or negative; the caller ends the output. The ledger is open. */
+/* The rows alone: 0 or negative; the caller ends the output, see pl_cli_end_failed. The ledger is open. */
 int pl_list_print(pl_cli *cli, const pl_listing *listing);
 /* pl_list_run with a PATH|SHA256 bound to the listing. */
 int pl_list_run_target(pl_cli *cli, const pl_listing *listing, const char *word);

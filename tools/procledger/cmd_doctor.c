@@ -14,8 +14,6 @@
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "src/base/cleanup.h"
@@ -27,11 +25,13 @@ static const pl_column columns[] = {
     {"kind", "KIND", PL_SHOW_TEXT},     {"name", "NAME", PL_SHOW_TEXT},     {"state", "STATE", PL_SHOW_TEXT},
     {"detail", "DETAIL", PL_SHOW_TEXT}, {"remedy", "REMEDY", PL_SHOW_TEXT},
 };
+#define WATCHES_ENOUGH 65536
 #define FIELDS (sizeof(columns) / sizeof(columns[0]))
 static const pl_layout layout = {columns, FIELDS};
 
 typedef struct doctor {
     pl_cli *cli;
+    bool each;    /* some source tells of each exec */
     bool missing; /* something that matters */
     int failed;   /* the ledger's error, or 0 */
 } doctor;
@@ -70,16 +70,17 @@ static void ignore_event(void *context, pl_event *event)
 static void check_sources(doctor *d)
 {
     const pl_source_options options = {.procfs = {.root = "/proc"}, .clock = pl_clock_system(), .event = ignore_event};
-    bool each = false;
+    bool bpf = false;
     char text[512];
 
     for (const pl_source_class *const *c = pl_source_classes(); *c; c++) {
         pl_source *source = NULL;
         int rc = (*c)->open(&options, &source);
         bool tells_each = (*c)->abilities & PL_SOURCE_TELLS_EXEC;
+        bpf |= strcmp((*c)->name, "bpf") == 0;
         if (rc == 0) {
             source = (*c)->close(source);
-            each |= tells_each;
+            d->each |= tells_each;
             (void)snprintf(text, sizeof(text), "works; lacks: %s", (*c)->lacks ? (*c)->lacks : "nothing");
             finding(d, "source", (*c)->name, "ok", text, NULL);
         } else {
@@ -87,7 +88,9 @@ static void check_sources(doctor *d)
                     rc == PL_ERR_UNSUPPORTED ? "not in this build or kernel" : "run as root, or with CAP_NET_ADMIN");
         }
     }
-    if (!each) {
+    if (!bpf)
+        finding(d, "source", "bpf", "optional", "not in this build", "build with libbpf; needs a kernel with BTF");
+    if (!d->each) {
         d->missing = true;
         finding(d, "source", "every exec", "missing", "only what is alive at a scan would be recorded",
                 "run procledgerd as root, or with CAP_NET_ADMIN");
@@ -128,34 +131,17 @@ static void check_capabilities(doctor *d)
     }
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         bool here = held >> wanted[i].number & 1;
-        d->missing |= !here && wanted[i].matters;
+        /* Since Linux 6.6 anybody may listen: what was asked of the kernel is the answer, not the rule. */
+        bool matters = wanted[i].matters && !(wanted[i].number == CAP_NET_ADMIN && d->each);
+        char remedy[128];
+        d->missing |= !here && matters;
+        (void)snprintf(remedy, sizeof(remedy), "run as root, or with AmbientCapabilities=%s or setcap", wanted[i].name);
         finding(d, "capability", wanted[i].name,
-                here                ? "ok"
-                : wanted[i].matters ? "missing"
-                                    : "optional",
-                wanted[i].gives, here ? NULL : "run as root, or give it with AmbientCapabilities= or setcap");
+                here      ? "ok"
+                : matters ? "missing"
+                          : "optional",
+                wanted[i].gives, here ? NULL : remedy);
     }
-}
-
-/* Who holds a flock on the inode of FILE.lock, from /proc/locks; 0: nobody. */
-static pid_t lock_holder(const char *ledger)
-{
-    char path[PATH_MAX], line[256];
-    struct stat st;
-
-    if ((size_t)snprintf(path, sizeof(path), "%s.lock", ledger) >= sizeof(path) || stat(path, &st) < 0)
-        return 0;
-    pl_auto_fclose FILE *locks = fopen("/proc/locks", "re");
-    while (locks && fgets(line, sizeof(line), locks)) {
-        char kind[16], advice[16], mode[16];
-        unsigned major = 0, minor = 0;
-        unsigned long inode = 0;
-        int pid = 0;
-        if (sscanf(line, "%*d: %15s %15s %15s %d %x:%x:%lu", kind, advice, mode, &pid, &major, &minor, &inode) == 7 &&
-            strcmp(kind, "FLOCK") == 0 && inode == st.st_ino && makedev(major, minor) == st.st_dev)
-            return pid;
-    }
-    return 0;
 }
 
 static const char *ledger_remedy(int code)
@@ -196,7 +182,7 @@ static void check_ledger(doctor *d, const char *path)
     }
     (void)snprintf(text, sizeof(text), "%" PRIu64 " bytes, and %" PRIu64 " in its write-ahead log", database, wal);
     finding(d, "ledger", path, "ok", text, NULL);
-    pid_t holder = lock_holder(path);
+    pid_t holder = pl_holder_of(path);
     if (holder > 0)
         (void)snprintf(text, sizeof(text), "running, pid %d", (int)holder);
     else
@@ -224,6 +210,30 @@ static void check_file_system(doctor *d, const char *folder)
                    tiers[fs.tier], fs.fine_grained ? "fine-grained" : "coarse");
     finding(d, "file system", folder, fs.tier == PL_TIER_C ? "optional" : "ok", text,
             fs.tier == PL_TIER_C ? "ext4, xfs and btrfs keep them" : NULL);
+}
+
+/* How many files the watcher may watch before it falls back to looking at them every ten seconds. */
+static void check_watches(doctor *d)
+{
+    pl_auto_fclose FILE *file = fopen("/proc/sys/fs/inotify/max_user_watches", "re");
+    uint64_t most = 0;
+    char text[96];
+
+    if (!file || fscanf(file, "%" SCNu64, &most) != 1)
+        return;
+    (void)snprintf(text, sizeof(text), "%" PRIu64 " files can be watched for changes", most);
+    finding(d, "kernel", "inotify watches", most < WATCHES_ENOUGH ? "optional" : "ok", text,
+            most < WATCHES_ENOUGH ? "sysctl fs.inotify.max_user_watches=524288" : NULL);
+}
+
+/* Process 1 belongs to somebody else unless we are root. */
+static void check_proc(doctor *d)
+{
+    if (access("/proc/1/stat", R_OK) == 0)
+        return;
+    d->missing = true;
+    finding(d, "kernel", "/proc", "missing", "processes of other users are hidden (hidepid)",
+            "run as root, or mount /proc with hidepid=0");
 }
 
 static void check_kernel(doctor *d)
@@ -258,6 +268,8 @@ static int run(pl_cli *cli)
     check_file_system(&d, dirname(copy));
     check_file_system(&d, "/usr/bin");
     check_kernel(&d);
+    check_watches(&d);
+    check_proc(&d);
     int status = pl_cli_end(cli);
     if (status != PL_EXIT_FINE)
         return status;
@@ -272,6 +284,7 @@ const pl_command pl_command_doctor = {
     .summary = "What this machine and user can capture, and what is missing",
     .help = "Run it as the user that will run procledgerd. The exit status is 0 when all that matters works, 1 when\n"
             "something is missing, 2 when the ledger cannot be opened, 4 when it is damaged or newer.\n\n"
-            "Example: procledger doctor --db /var/lib/procledger/ledger.db\n",
+            "Example: procledger doctor\n",
+    .takes = PL_TAKES_ROWS,
     .run = run,
 };

@@ -10,7 +10,10 @@ static const pl_layout layout = {columns, sizeof(columns) / sizeof(columns[0])};
 
 static int run(pl_cli *cli)
 {
-    return pl_list_run(cli, &(pl_listing){.forward = PL_SQL_FILES, .layout = &layout});
+    /* What is tracked now is no answer about a time, unless one was asked for. */
+    bool windowed = cli->since || cli->until;
+
+    return pl_list_run(cli, &(pl_listing){.forward = PL_SQL_FILES, .layout = &layout, .windowed = windowed});
 }
 
 const pl_command pl_command_files = {
@@ -19,6 +22,6 @@ const pl_command pl_command_files = {
     .summary = "Files that are tracked now, with their checksums",
     .help = "By path. -S and -U narrow it by when the file was last seen.\n\n"
             "Example: procledger files --csv > files.csv\n",
-    .takes = PL_TAKES_WINDOW | PL_TAKES_LIMIT,
+    .takes = PL_TAKES_ROWS | PL_TAKES_WINDOW | PL_TAKES_LIMIT,
     .run = run,
 };

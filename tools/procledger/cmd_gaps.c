@@ -19,6 +19,6 @@ const pl_command pl_command_gaps = {
     .summary = "What is known to be missing",
     .help = "Oldest first. LOST is how many records, - where nobody can know. Without any gap the exit status is 1.\n\n"
             "Example: procledger gaps -S today\n",
-    .takes = PL_TAKES_WINDOW | PL_TAKES_LIMIT,
+    .takes = PL_TAKES_ROWS | PL_TAKES_WINDOW | PL_TAKES_LIMIT,
     .run = run,
 };

@@ -23,7 +23,7 @@ const pl_command pl_command_history = {
     .help = "Oldest first. A version without END is the current one. -S and -U keep those that held at some moment "
             "between.\n\n"
             "Example: procledger history /usr/bin/curl\n",
-    .takes = PL_TAKES_WINDOW | PL_TAKES_LIMIT,
+    .takes = PL_TAKES_ROWS | PL_TAKES_WINDOW | PL_TAKES_LIMIT,
     .least = 1,
     .most = 1,
     .run = run,

@@ -99,9 +99,7 @@ static int run_follow(pl_cli *cli)
         rc = pl_list_print(cli, &listing);
     if (rc == 0)
         rc = follow(cli, after);
-    if (rc < 0)
-        return pl_cli_fail(rc);
-    return PL_EXIT_FINE;
+    return rc < 0 ? pl_cli_end_failed(cli, rc) : PL_EXIT_FINE;
 }
 
 static int run(pl_cli *cli)
@@ -117,6 +115,6 @@ const pl_command pl_command_log = {
         "Oldest first; -n N shows the last N, -r begins with the newest. -f shows the last ten, or those since -S,\n"
         "and goes on as executions are recorded. END is the exit code, a signal, or why no more is known.\n\n"
         "Example: procledger log -S -2h -n 20\n",
-    .takes = PL_TAKES_WINDOW | PL_TAKES_LIMIT | PL_TAKES_FOLLOW,
+    .takes = PL_TAKES_ROWS | PL_TAKES_WINDOW | PL_TAKES_LIMIT | PL_TAKES_FOLLOW,
     .run = run,
 };

@@ -20,7 +20,7 @@ static int bind_at(void *context, pl_query *query)
     return rc < 0 ? rc : pl_query_bind_integer(query, ":at_ns", cli->at_ns % PL_NS_PER_S);
 }
 
-/* A recorder that ended knows nothing of what came later. */
+/* A recorder that ended knows nothing of what came later; one that was killed did not say that it ended. */
 static int warn_if_ended(pl_cli *cli)
 {
     pl_auto_query pl_query *query = NULL;
@@ -28,7 +28,7 @@ static int warn_if_ended(pl_cli *cli)
 
     if (rc == 0)
         rc = pl_query_step(query);
-    if (rc == 1 && pl_query_type(query, 0) == PL_CELL_INTEGER)
+    if (rc == 1 && (pl_query_type(query, 0) == PL_CELL_INTEGER || pl_holder_of(pl_store_path(cli->store)) == 0))
         pl_cli_say("the recorder is not running: this is what was alive when it ended");
     return rc < 0 ? rc : 0;
 }
@@ -44,7 +44,7 @@ static int run(pl_cli *cli)
     if (rc == 0)
         rc = pl_list_print(cli, cli->at ? &at : &now);
     if (rc < 0)
-        return pl_cli_fail(rc);
+        return pl_cli_end_failed(cli, rc);
     int64_t moment_s = (cli->at ? cli->at_ns : cli->now_ns) / PL_NS_PER_S;
     return pl_cli_end_window(cli, moment_s, moment_s);
 }
@@ -55,6 +55,6 @@ const pl_command pl_command_ps = {
     .summary = "Processes that are alive, or were at a time",
     .help = "Shows the image that each process runs, by pid. -S and -U narrow it by the time of the exec.\n\n"
             "Example: procledger ps --at '2026-01-01 12:00'\n",
-    .takes = PL_TAKES_WINDOW | PL_TAKES_LIMIT | PL_TAKES_AT,
+    .takes = PL_TAKES_ROWS | PL_TAKES_WINDOW | PL_TAKES_LIMIT | PL_TAKES_AT,
     .run = run,
 };

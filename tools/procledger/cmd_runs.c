@@ -30,6 +30,6 @@ const pl_command pl_command_runs = {
     .summary = "Runs of the recorder",
     .help = "Oldest first. CLEAN is 1 when it ended as asked, 0 when it was killed, - while it runs.\n\n"
             "Example: procledger runs -n 5\n",
-    .takes = PL_TAKES_WINDOW | PL_TAKES_LIMIT,
+    .takes = PL_TAKES_ROWS | PL_TAKES_WINDOW | PL_TAKES_LIMIT,
     .run = run,
 };

@@ -28,5 +28,6 @@ const pl_command pl_command_stats = {
         "files_hashed and bytes_hashed are what the recorder read, hits_hot and hits_ledger what it did not need to.\n"
         "'procledger runs' shows the counters of earlier runs.\n\n"
         "Example: procledger stats --json\n",
+    .takes = PL_TAKES_ROWS,
     .run = run,
 };

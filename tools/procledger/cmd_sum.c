@@ -6,27 +6,18 @@
 #include "tools/procledger/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "src/base/clock.h"
 #include "src/base/error.h"
 #include "tools/procledger/sum.h"
 
-enum {
-    OPT_TAG = 256,
-    OPT_QUIET,
-    OPT_STATUS,
-    OPT_STRICT,
-    OPT_IGNORE_MISSING,
-    OPT_HELP,
-    OPT_DB,
-    OPT_SOCKET,
-    OPT_STATS,
-    OPT_VERSION
-};
+enum { OPT_TAG = 256, OPT_QUIET, OPT_STATUS, OPT_STRICT, OPT_IGNORE_MISSING, OPT_HELP, OPT_VERSION };
 
 static const struct option flags[] = {
     {"binary", no_argument, NULL, 'b'},
@@ -41,9 +32,6 @@ static const struct option flags[] = {
     {"zero", no_argument, NULL, 'z'},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
-    {"db", required_argument, NULL, OPT_DB},
-    {"socket", required_argument, NULL, OPT_SOCKET},
-    {"stats", no_argument, NULL, OPT_STATS},
     {NULL, 0, NULL, 0},
 };
 
@@ -53,6 +41,45 @@ static int usage(const char *message)
         (void)fprintf(stderr, "procledger: %s\n", message);
     (void)fputs("Try 'procledger sum --help' for more information.\n", stderr);
     return EXIT_FAILURE;
+}
+
+/* --NAME=VALUE or --NAME VALUE at argv[*i]. A value that is missing is NULL. */
+static bool is_ours(char **argv, int *i, const char *name, const char **value)
+{
+    size_t n = strlen(name);
+
+    if (strncmp(argv[*i], name, n) != 0 || (argv[*i][n] != '=' && argv[*i][n] != '\0'))
+        return false;
+    *value = argv[*i][n] == '=' ? argv[*i] + n + 1 : argv[*i + 1] ? argv[++*i] : NULL;
+    return true;
+}
+
+/* Takes our own options out of argv, so that getopt knows those of sha256sum alone, also when it completes an
+ * abbreviation or lists the possibilities. Returns the new argc, or 0 after a complaint. */
+static int take_ours(pl_cli *cli, pl_sum_settings *s, int argc, char **argv)
+{
+    int kept = 1, i = 1;
+
+    for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        const char **place = strncmp(argv[i], "--db", 4) == 0 ? &cli->db : &cli->socket;
+        const char *value = NULL;
+        if (strcmp(argv[i], "--stats") == 0) {
+            s->stats = true;
+        } else if (is_ours(argv, &i, "--db", &value) || is_ours(argv, &i, "--socket", &value)) {
+            if (!value || !*value) {
+                (void)usage(place == &cli->db ? "option '--db' needs a file name"
+                                              : "option '--socket' needs a file name");
+                return 0;
+            }
+            *place = value;
+        } else {
+            argv[kept++] = argv[i];
+        }
+    }
+    for (; i < argc; i++)
+        argv[kept++] = argv[i];
+    argv[kept] = NULL;
+    return kept;
 }
 
 /* 0; else what is wrong was said by getopt, which takes the program's name from argv[0]. Later ones of -w, --status,
@@ -91,15 +118,6 @@ static int parse(pl_cli *cli, pl_sum_settings *s, int argc, char **argv)
             break;
         case OPT_IGNORE_MISSING:
             s->ignore_missing = true;
-            break;
-        case OPT_STATS:
-            s->stats = true;
-            break;
-        case OPT_DB:
-            cli->db = optarg;
-            break;
-        case OPT_SOCKET:
-            cli->socket = optarg;
             break;
         case OPT_HELP:
             cli->help = true;
@@ -166,11 +184,12 @@ static void put_line(const pl_sum_settings *s, const char *name, const uint8_t d
 static int sum_files(pl_summer *summer, const pl_sum_settings *s, const char *const *names, size_t n)
 {
     int status = EXIT_SUCCESS;
+    size_t batch = PL_SUM_FIRST_BATCH;
 
-    for (size_t at = 0; at < n; at += PL_SUM_BATCH) {
-        size_t batch = n - at < PL_SUM_BATCH ? n - at : PL_SUM_BATCH;
-        int rc = pl_summer_batch(summer, names + at, batch);
-        for (size_t i = 0; rc == 0 && i < batch; i++) {
+    for (size_t at = 0; at < n; at += batch, batch = pl_sum_next_batch(batch)) {
+        size_t here = n - at < batch ? n - at : batch;
+        int rc = pl_summer_batch(summer, names + at, here);
+        for (size_t i = 0; rc == 0 && i < here; i++) {
             pl_sum_answer answer;
             rc = pl_summer_answer(summer, i, &answer);
             if (rc == 0 && answer.error != 0) {
@@ -200,15 +219,71 @@ static void put_stats(pl_summer *summer, int64_t started_ns)
                   summer->files, summer->hot, summer->known, summer->read, pl_summer_bytes(summer), seconds);
 }
 
+/* A ledger that was named must serve; only the default one may be missed. */
+static bool is_named(const pl_cli *cli)
+{
+    const char *named = secure_getenv("PROCLEDGER_DB");
+
+    return cli->db || (named && *named);
+}
+
+static int sum(const pl_cli *cli, const pl_sum_settings *s, const char *const *names, size_t n)
+{
+    int64_t started_ns = pl_clock_boottime_ns(pl_clock_system());
+    int status = EXIT_SUCCESS, reversed = -1;
+    pl_summer summer;
+
+    pl_summer_init(&summer, cli->db);
+    int rc = is_named(cli) ? pl_summer_open(&summer) : 0;
+    if (rc < 0) {
+        pl_summer_deinit(&summer);
+        return pl_cli_fail(rc);
+    }
+    /* Whole lines, each at once: others may write to the same place. */
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    if (s->check) {
+        for (size_t i = 0; i < n; i++)
+            if (!pl_sum_check(&summer, s, names[i], &reversed))
+                status = EXIT_FAILURE;
+    } else {
+        status = sum_files(&summer, s, names, n);
+    }
+    summer.progress = pl_progress_stop(summer.progress);
+    if (summer.stdin_closed) {
+        (void)fflush(stdout);
+        (void)fprintf(stderr, "procledger: standard input: %s\n", strerror(EBADF));
+        status = EXIT_FAILURE;
+    }
+    if (s->stats)
+        put_stats(&summer, started_ns);
+    pl_summer_deinit(&summer);
+    return status;
+}
+
+/* As coreutils' close_stdout. */
+static int finish_output(int status)
+{
+    bool failed = ferror(stdout) != 0;
+
+    errno = 0;
+    if (fflush(stdout) == 0 && !failed)
+        return status;
+    int mode = fcntl(STDOUT_FILENO, F_GETFL);
+    if (errno == 0 && mode >= 0 && (mode & O_ACCMODE) == O_RDONLY)
+        errno = EBADF; /* it came closed: see keep_standard_descriptors in cli.c */
+    (void)fprintf(stderr, "procledger: write error%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
+    return EXIT_FAILURE;
+}
+
 static int run_raw(pl_cli *cli, int argc, char **argv)
 {
     static const char *const stdin_alone[] = {"-"};
     pl_sum_settings s = {.binary = -1};
-    pl_summer summer;
-    int64_t started_ns = pl_clock_boottime_ns(pl_clock_system());
     char program[] = "procledger", *command = argv[0];
-    int reversed = -1;
 
+    argc = take_ours(cli, &s, argc, argv);
+    if (argc == 0)
+        return EXIT_FAILURE;
     argv[0] = program;
     int status = parse(cli, &s, argc, argv);
     argv[0] = command;
@@ -225,41 +300,27 @@ static int run_raw(pl_cli *cli, int argc, char **argv)
     const char *wrong = contradiction(&s);
     if (wrong)
         return usage(wrong);
+    if (cli->socket && setenv("PROCLEDGER_SOCKET", cli->socket, 1) != 0)
+        return pl_cli_fail(pl_error_nomem());
     size_t n = optind < argc ? (size_t)(argc - optind) : 1;
-    const char *const *names = optind < argc ? (const char *const *)argv + optind : stdin_alone;
-    pl_summer_init(&summer, cli->db);
-    if (s.check) {
-        for (size_t i = 0; i < n; i++)
-            if (!pl_sum_check(&summer, &s, names[i], &reversed))
-                status = EXIT_FAILURE;
-    } else {
-        status = sum_files(&summer, &s, names, n);
-    }
-    summer.progress = pl_progress_stop(summer.progress);
-    if (s.stats)
-        put_stats(&summer, started_ns);
-    pl_summer_deinit(&summer);
-    errno = 0;
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        (void)fprintf(stderr, "procledger: write error%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
-        return EXIT_FAILURE;
-    }
-    return status;
+    return finish_output(sum(cli, &s, optind < argc ? (const char *const *)argv + optind : stdin_alone, n));
 }
 
 const pl_command pl_command_sum = {
     .name = "sum",
     .operands = "[FILE]...",
     .summary = "Checksums as sha256sum prints them, without reading what is known",
-    .help = "Output, messages and exit status are those of sha256sum. What the ledger proves to be unchanged is not\n"
-            "read; the rest is hashed on all cores and remembered. - or no FILE is standard input.\n\n"
-            "Example: procledger sum --stats /usr/bin/*\n\n"
-            "Options:\n"
-            "  -b, --binary  -t, --text  --tag  -z, --zero\n"
-            "  -c, --check [--ignore-missing] [--quiet] [--status] [--strict] [-w, --warn]\n"
-            "      --stats         one line on stderr at the end: files, hits, bytes read, time\n"
-            "      --db=FILE       the ledger; default: $PROCLEDGER_DB, else that of this user\n"
-            "      --socket=FILE   the recorder's socket\n"
-            "      --help          this text\n",
+    .help =
+        "Output, messages and exit status are those of sha256sum. What the ledger proves to be unchanged is not\n"
+        "read; the rest is hashed on all cores and remembered. - or no FILE is standard input. A ledger that was\n"
+        "named and cannot be used is an error (4: damaged or newer, else 2); without the default one all is read.\n\n"
+        "Example: procledger sum --stats /usr/bin/*\n\n"
+        "Options:\n"
+        "  -b, --binary  -t, --text  --tag  -z, --zero\n"
+        "  -c, --check [--ignore-missing] [--quiet] [--status] [--strict] [-w, --warn]\n"
+        "      --stats         one line on stderr at the end: files, hits, bytes read, time\n"
+        "      --db=FILE       the ledger; default: $PROCLEDGER_DB, else that of this user\n"
+        "      --socket=FILE   the recorder's socket\n"
+        "      --help          this text\n",
     .run_raw = run_raw,
 };

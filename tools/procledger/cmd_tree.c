@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * procledger tree: the ancestors and descendants of one execution. The query gives them in the order of drawing with
- * their depth; here they get their branches. Ancestors are a straight line down to the one that was asked for.
+ * their depth; here they get their branches. Ancestors are a straight line down to the one that was asked for, beside
+ * which stand the other images of the same process.
  */
 #include "tools/procledger/cli.h"
 
@@ -27,7 +28,8 @@ typedef struct drawing {
     node *nodes; /* owned */
     size_t count, size;
     pl_buffer text;
-    int64_t first_time, last_time; /* of the one that was asked for */
+    int64_t eid;                   /* that was asked for */
+    int64_t first_time, last_time; /* between which something may be missing */
 } drawing;
 
 static void drawing_deinit(drawing *d)
@@ -58,7 +60,6 @@ static int drawing_add(drawing *d, const pl_record *record)
     }
     size_t from = d->text.length;
     const pl_field *cmdline = pl_record_find(record, "cmdline");
-    int64_t depth = pl_record_integer(record, "depth", 0);
     pl_buffer_format(&d->text, "%" PRId64 " ", pl_record_integer(record, "pid", 0));
     put_field(&d->text, record, "path");
     pl_buffer_format(&d->text, "  [eid %" PRId64, pl_record_integer(record, "eid", 0));
@@ -71,7 +72,10 @@ static int drawing_add(drawing *d, const pl_record *record)
         pl_buffer_text(&d->text, "  ");
         pl_buffer_escaped(&d->text, cmdline->text, cmdline->length);
     }
-    d->nodes[d->count++] = (node){.depth = depth, .from = from, .length = d->text.length - from, .asked = depth == 0};
+    d->nodes[d->count++] = (node){.depth = pl_record_integer(record, "depth", 0),
+                                  .from = from,
+                                  .length = d->text.length - from,
+                                  .asked = pl_record_integer(record, "eid", 0) == d->eid};
     return 0;
 }
 
@@ -127,7 +131,20 @@ static int find_root(pl_cli *cli, int64_t number, int64_t *eid)
     return rc == 1 ? 0 : PL_PENDING;
 }
 
-static int read_tree(pl_cli *cli, int64_t eid, drawing *d)
+/* A descendant may be missing from the start of the one that was asked for until the last of them ended. */
+static void widen(drawing *d, const pl_record *record)
+{
+    int64_t time = pl_record_integer(record, "time", 0), end = pl_record_integer(record, "end_time", INT64_MAX);
+
+    if (pl_record_integer(record, "depth", -1) < 0)
+        return;
+    if (time < d->first_time)
+        d->first_time = time;
+    if (end > d->last_time)
+        d->last_time = end;
+}
+
+static int read_tree(pl_cli *cli, drawing *d)
 {
     static const pl_layout layout = {0};
     pl_auto_query pl_query *query = NULL;
@@ -136,7 +153,7 @@ static int read_tree(pl_cli *cli, int64_t eid, drawing *d)
     int rc = pl_query_new(cli->store, PL_SQL_TREE, &query);
 
     if (rc == 0)
-        rc = pl_query_bind_integer(query, ":eid", eid);
+        rc = pl_query_bind_integer(query, ":eid", d->eid);
     if (rc == 0)
         rc = pl_query_bind_integer(query, ":limit", NODES_MAX);
     if (rc < 0)
@@ -145,10 +162,8 @@ static int read_tree(pl_cli *cli, int64_t eid, drawing *d)
     rc = pl_cli_begin(cli, &layout, &row.record);
     while (rc == 0 && (rc = pl_query_step(query)) == 1) {
         rc = pl_row_read(&row, query, pl_cli_wants_json(cli));
-        if (rc == 0 && pl_record_integer(&row.record, "depth", -1) == 0) {
-            d->first_time = pl_record_integer(&row.record, "time", 0);
-            d->last_time = pl_record_integer(&row.record, "end_time", INT64_MAX);
-        }
+        if (rc == 0)
+            widen(d, &row.record);
         if (rc == 0 && table) {
             rc = drawing_add(d, &row.record);
             cli->output.rows++;
@@ -161,34 +176,39 @@ static int read_tree(pl_cli *cli, int64_t eid, drawing *d)
 
 static int run(pl_cli *cli)
 {
-    drawing d = {0};
-    int64_t number = 0, eid = 0;
-    int rc = pl_options_number(cli->operands[0], &number);
+    drawing d = {.first_time = INT64_MAX};
+    int64_t number = 0;
+    int rc = pl_options_number(cli->operands[0], 1, &number);
 
     if (rc == 0)
         rc = pl_cli_open(cli);
     if (rc == 0)
-        rc = find_root(cli, number, &eid);
+        rc = find_root(cli, number, &d.eid);
     if (rc >= 0)
-        rc = read_tree(cli, eid, &d);
+        rc = read_tree(cli, &d);
     if (rc == 0 && cli->format == &pl_output_table) {
         draw(&d, cli->output.color, &cli->output.buffer);
         rc = d.text.failed ? pl_error_nomem() : 0;
     }
-    if (rc == 0 && d.count >= NODES_MAX)
-        pl_cli_say("the tree is larger: the first %d are shown", NODES_MAX);
+    bool cut = cli->output.rows >= NODES_MAX;
     drawing_deinit(&d);
-    return rc < 0 ? pl_cli_fail(rc) : pl_cli_end_window(cli, d.first_time, d.last_time);
+    if (rc < 0)
+        return pl_cli_end_failed(cli, rc);
+    int status = pl_cli_end_window(cli, d.first_time, d.last_time);
+    if (cut)
+        pl_cli_say("the tree is larger: the first %d are shown", NODES_MAX);
+    return status;
 }
 
 const pl_command pl_command_tree = {
     .name = "tree",
     .operands = "PID|EID",
     .summary = "Ancestors and descendants of a process",
-    .help = "The newest execution of that pid, or else the execution with that number; --pid and --eid choose. Other\n"
-            "formats have the same rows in the order of the tree, with a column depth: below 0 for ancestors.\n\n"
+    .help = "The newest execution of that pid, or else the execution with that number; --pid and --eid choose. What a\n"
+            "process ran before and after in its place (exec) stands beside it. Other formats have the same rows in\n"
+            "the order of the tree, with a column depth: below 0 for ancestors, above 0 for descendants.\n\n"
             "Example: procledger tree 4711\n",
-    .takes = PL_TAKES_ID,
+    .takes = PL_TAKES_ROWS | PL_TAKES_ID,
     .least = 1,
     .most = 1,
     .run = run,

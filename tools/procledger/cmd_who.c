@@ -32,7 +32,7 @@ const pl_command pl_command_who = {
         "Also scripts, by the path or checksum of the script. Eight or more hex digits are a sha256 or the beginning\n"
         "of one; write ./ before a file with such a name. Links in PATH are resolved, if it is still there.\n\n"
         "Example: procledger who /usr/bin/curl -S yesterday\n",
-    .takes = PL_TAKES_WINDOW | PL_TAKES_LIMIT,
+    .takes = PL_TAKES_ROWS | PL_TAKES_WINDOW | PL_TAKES_LIMIT,
     .least = 1,
     .most = 1,
     .run = run,

@@ -28,6 +28,7 @@ const pl_command *pl_command_find(const char *name)
 void pl_help_all(FILE *out)
 {
     (void)fputs("Usage: procledger [--db FILE] COMMAND [OPTION]... [OPERAND]...\n"
+                "   or: procledger --help | --version\n"
                 "What ran on this machine, and exactly which bytes ran.\n\n",
                 out);
     for (size_t i = 0; pl_commands[i]; i++) {
@@ -48,23 +49,24 @@ static void help_flags(FILE *out, uint32_t takes)
     if (takes & PL_TAKES_AT)
         (void)fputs("      --at=TIME       what was alive then\n", out);
     if (takes & PL_TAKES_LIMIT)
-        (void)fputs("  -n, --lines=N       at most N rows\n"
-                    "  -r, --reverse       the other way round\n",
+        (void)fputs("  -n, --lines=N       at most N rows: the newest, or of ps and files the first\n"
+                    "  -r, --reverse       the same rows, the other way round\n",
                     out);
     if (takes & PL_TAKES_FOLLOW)
         (void)fputs("  -f, --follow        go on as executions are recorded\n", out);
     if (takes & PL_TAKES_ID)
         (void)fputs("      --eid, --pid    the number is an execution's, or a process's\n", out);
-    (void)fputs("      --json, --ndjson, --csv\n"
-                "                      all columns: one array, an object a line, RFC 4180\n"
-                "      --utc           times in UTC, also those that you give\n"
-                "      --no-pager      write to the terminal directly\n"
-                "      --color=WHEN    auto, always, never\n"
-                "      --strict        exit with 3 when a gap makes the answer partial\n"
-                "      --db=FILE       the ledger; default: $PROCLEDGER_DB, else that of this user\n"
-                "      --socket=FILE   the recorder's socket\n"
-                "  -h, --help          this text\n",
-                out);
+    if (takes & PL_TAKES_ROWS)
+        (void)fputs("      --json, --ndjson, --csv\n"
+                    "                      all columns: one array, an object a line, RFC 4180\n"
+                    "      --utc           times in UTC, also those that you give\n"
+                    "      --no-pager      write to the terminal directly\n"
+                    "      --color=WHEN    auto, always, never\n"
+                    "      --strict        exit with 3 when a gap makes the answer partial\n"
+                    "      --db=FILE       the ledger; default: $PROCLEDGER_DB, else that of this user\n"
+                    "      --socket=FILE   the recorder's socket\n",
+                    out);
+    (void)fputs("  -h, --help          this text\n", out);
 }
 
 void pl_help_command(FILE *out, const pl_command *command)

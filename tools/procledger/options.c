@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The common flags, through getopt_long with permutation. One table for all commands; which of them a command takes is
- * a mask, and a flag that means nothing to a command is refused rather than ignored. Owns nothing: values stay in argv.
+ * a mask, and a flag that means nothing to a command is refused rather than ignored, also one before the command. Owns nothing: values stay in argv.
  * Every refusal names the word.
  */
 #include "tools/procledger/cli.h"
@@ -71,24 +71,40 @@ static uint32_t needs(int flag)
     case OPT_EID:
     case OPT_PID:
         return PL_TAKES_ID;
+    case OPT_JSON:
+    case OPT_NDJSON:
+    case OPT_CSV:
+    case OPT_UTC:
+    case OPT_NO_PAGER:
+    case OPT_COLOR:
+    case OPT_STRICT:
+        return PL_TAKES_ROWS;
     default:
         return 0;
     }
 }
 
+/* Its place in the table; -1: it is none of ours. */
+static int place_of(int flag)
+{
+    for (int i = 0; flags[i].name; i++)
+        if (flags[i].val == flag)
+            return i;
+    return -1;
+}
+
 static const char *long_name(int flag)
 {
-    for (size_t i = 0; flags[i].name; i++)
-        if (flags[i].val == flag)
-            return flags[i].name;
-    return "?";
+    int place = place_of(flag);
+
+    return place < 0 ? "?" : flags[place].name;
 }
 
 /* What getopt_long did not like. word: the argument before optind, which is the one only where it was a long option:
  * inside a cluster of short ones getopt has not moved on. */
 static int refuse(int answer, const char *word)
 {
-    bool known = strcmp(long_name(optopt), "?") != 0;
+    bool known = place_of(optopt) >= 0;
 
     if (answer == ':' && optopt < 256 && strncmp(word, "--", 2) != 0)
         return pl_error_set(PL_ERR_INVALID, "option '-%c' needs a value", optopt);
@@ -101,14 +117,14 @@ static int refuse(int answer, const char *word)
     return pl_error_set(PL_ERR_INVALID, "unknown option '-%c'", optopt);
 }
 
-int pl_options_number(const char *text, int64_t *out)
+int pl_options_number(const char *text, int64_t least, int64_t *out)
 {
     char *end = NULL;
 
     errno = 0;
     long long value = text[0] >= '0' && text[0] <= '9' ? strtoll(text, &end, 10) : -1;
-    if (value < 1 || errno != 0 || *end)
-        return pl_error_set(PL_ERR_INVALID, "'%s' is not a whole number above 0", text);
+    if (value < least || errno != 0 || *end)
+        return pl_error_set(PL_ERR_INVALID, "'%s' is not a whole number%s", text, least > 0 ? " above 0" : "");
     *out = value;
     return 0;
 }
@@ -147,7 +163,7 @@ static int take(pl_cli *cli, int flag, const char *value)
         cli->until = value;
         break;
     case 'n':
-        return pl_options_number(value, &cli->limit);
+        return pl_options_number(value, 0, &cli->limit);
     case 'r':
         cli->reverse = true;
         break;
@@ -197,7 +213,7 @@ static int take(pl_cli *cli, int flag, const char *value)
     return 0;
 }
 
-int pl_options_parse(pl_cli *cli, int argc, char **argv, const char *command, uint32_t takes, bool stop, int *operands)
+int pl_options_parse(pl_cli *cli, int argc, char **argv, bool stop, int *operands)
 {
     const char *shorts = stop ? "+:S:U:n:rfh" : ":S:U:n:rfh";
 
@@ -209,13 +225,20 @@ int pl_options_parse(pl_cli *cli, int argc, char **argv, const char *command, ui
             break;
         if (flag == '?' || flag == ':')
             return refuse(flag, argv[optind - 1]);
-        if (needs(flag) & ~takes)
-            return pl_error_set(PL_ERR_INVALID, "option '--%s' means nothing to '%s'", long_name(flag), command);
+        cli->given |= UINT32_C(1) << place_of(flag);
         int rc = take(cli, flag, optarg);
         if (rc < 0)
             return rc;
     }
     *operands = optind;
+    return 0;
+}
+
+int pl_options_check(const pl_cli *cli, const pl_command *command)
+{
+    for (int i = 0; flags[i].name; i++)
+        if (cli->given >> i & 1 && needs(flags[i].val) & ~command->takes)
+            return pl_error_set(PL_ERR_INVALID, "option '--%s' means nothing to '%s'", flags[i].name, command->name);
     return 0;
 }
 

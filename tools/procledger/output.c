@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,7 +90,7 @@ static void show_bytes(int64_t bytes, pl_buffer *out)
 }
 
 /* The name where the user data base has one; only root is known without asking it. */
-static bool show_user_name(int64_t uid, pl_buffer *out)
+static bool show_user_name(pl_output *output, int64_t uid, pl_buffer *out)
 {
     if (uid < 0 || uid > UINT32_MAX)
         return false;
@@ -97,12 +98,17 @@ static bool show_user_name(int64_t uid, pl_buffer *out)
         pl_buffer_text(out, "root");
         return true;
     }
-    struct passwd entry, *found = NULL;
-    char text[1024];
-    if (getpwuid_r((uid_t)uid, &entry, text, sizeof(text), &found) != 0 || !found)
-        return false;
-    pl_buffer_escaped(out, found->pw_name, strlen(found->pw_name));
-    return true;
+    pl_user_name *user = &output->users[uid % PL_USERS_KEPT];
+    if (!user->asked || user->uid != uid) {
+        struct passwd entry, *found = NULL;
+        char text[1024];
+        *user = (pl_user_name){.uid = uid, .asked = true};
+        user->found = getpwuid_r((uid_t)uid, &entry, text, sizeof(text), &found) == 0 && found &&
+                      snprintf(user->name, sizeof(user->name), "%s", found->pw_name) > 0;
+    }
+    if (user->found)
+        pl_buffer_escaped(out, user->name, strlen(user->name));
+    return user->found;
 }
 
 static void show_plain(const pl_field *field, pl_buffer *out)
@@ -162,7 +168,7 @@ static void show_result(const pl_record *record, pl_buffer *out)
         pl_buffer_text(out, "runs");
 }
 
-void pl_show_cell(const pl_output *output, const pl_column *column, const pl_record *record, pl_buffer *out)
+void pl_show_cell(pl_output *output, const pl_column *column, const pl_record *record, pl_buffer *out)
 {
     const pl_field *field = pl_record_find(record, column->field);
     char text[PL_WHEN_SIZE];
@@ -188,7 +194,7 @@ void pl_show_cell(const pl_output *output, const pl_column *column, const pl_rec
         pl_buffer_append(out, text, pl_duration_format(field->integer, text));
     else if (number && column->kind == PL_SHOW_BYTES)
         show_bytes(field->integer, out);
-    else if (number && column->kind == PL_SHOW_USER && show_user_name(field->integer, out))
+    else if (number && column->kind == PL_SHOW_USER && show_user_name(output, field->integer, out))
         return;
     else
         show_plain(field, out);
@@ -202,7 +208,7 @@ static bool is_one_of(const char *name, const char *const *names)
     return false;
 }
 
-bool pl_show_field(const pl_output *output, const pl_field *field, const pl_record *record, pl_buffer *out)
+bool pl_show_field(pl_output *output, const pl_field *field, const pl_record *record, pl_buffer *out)
 {
     static const char *const told_by_time[] = {"at", "time_ns", NULL};
     static const char *const times[] = {"time", "end_time", "first_time", "last_time", NULL};
@@ -234,7 +240,7 @@ bool pl_show_field(const pl_output *output, const pl_field *field, const pl_reco
     show_plain(field, out);
     if (is_one_of(field->name, users)) {
         pl_buffer_text(out, " (");
-        if (!show_user_name(field->integer, out))
+        if (!show_user_name(output, field->integer, out))
             pl_buffer_text(out, "no name");
         pl_buffer_text(out, ")");
     } else if (is_one_of(field->name, sizes) && field->integer >= 1024) {

@@ -72,6 +72,14 @@ typedef struct pl_output_class {
 extern const pl_output_class pl_output_table, pl_output_json, pl_output_ndjson, pl_output_csv;
 
 #define PL_COLUMNS_MAX 16
+#define PL_USERS_KEPT 16
+
+/* A name of the user data base, which may be as slow as a network. */
+typedef struct pl_user_name {
+    int64_t uid;
+    bool asked, found;
+    char name[64];
+} pl_user_name;
 
 struct pl_output {
     const pl_output_class *class;
@@ -86,6 +94,7 @@ struct pl_output {
     size_t mark_count, mark_size;
     size_t widths[PL_COLUMNS_MAX]; /* never narrower than on the page before */
     bool headed;
+    pl_user_name users[PL_USERS_KEPT]; /* by uid modulo */
 };
 
 void pl_output_init(pl_output *output, const pl_output_class *class, const pl_layout *layout, int fd);
@@ -99,9 +108,9 @@ int pl_output_flush(pl_output *output);
 int pl_output_end(pl_output *output);
 
 /* For the classes. */
-void pl_show_cell(const pl_output *output, const pl_column *column, const pl_record *record, pl_buffer *out);
+void pl_show_cell(pl_output *output, const pl_column *column, const pl_record *record, pl_buffer *out);
 /* "name: value" for people: times, durations and users by the field's name. false: nothing to show. */
-bool pl_show_field(const pl_output *output, const pl_field *field, const pl_record *record, pl_buffer *out);
+bool pl_show_field(pl_output *output, const pl_field *field, const pl_record *record, pl_buffer *out);
 /* A JSON text of unknown origin made safe for a terminal, still the same JSON value. */
 void pl_json_safe(pl_buffer *out, const char *json, size_t length);
 /* A quoted JSON string. */

@@ -16,6 +16,10 @@
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
 
+/* Of a shell that cannot run its command. */
+#define NOT_EXECUTABLE 126
+#define NOT_FOUND 127
+
 __attribute__((noreturn)) static void run_pager(const char *pager)
 {
     /* Quit when it fits, colours, chopped lines: what systemctl and git ask of less. */
@@ -25,7 +29,7 @@ __attribute__((noreturn)) static void run_pager(const char *pager)
     (void)execlp("less", "less", (char *)NULL);
     (void)execlp("more", "more", (char *)NULL);
     (void)execlp("cat", "cat", (char *)NULL);
-    _exit(127);
+    _exit(NOT_FOUND);
 }
 
 int pl_pager_start(pl_cli *cli)
@@ -64,15 +68,20 @@ int pl_pager_start(pl_cli *cli)
     return 0;
 }
 
-void pl_pager_stop(pl_cli *cli)
+int pl_pager_stop(pl_cli *cli)
 {
+    int status = 0;
+
     if (cli->pager <= 0)
-        return;
+        return 0;
     (void)dup2(cli->saved_stdout, STDOUT_FILENO); /* closes our end of the pipe */
     (void)close(cli->saved_stdout);
-    while (waitpid(cli->pager, NULL, 0) < 0 && errno == EINTR)
+    while (waitpid(cli->pager, &status, 0) < 0 && errno == EINTR)
         ;
     cli->pager = 0;
     (void)signal(SIGINT, SIG_DFL);
     (void)signal(SIGPIPE, SIG_DFL);
+    if (WIFEXITED(status) && WEXITSTATUS(status) >= NOT_EXECUTABLE && WEXITSTATUS(status) <= NOT_FOUND)
+        return pl_error_set(PL_ERR_SYSTEM, "the pager did not run: set PAGER, or use --no-pager");
+    return 0;
 }

@@ -205,7 +205,7 @@ int pl_list_run(pl_cli *cli, const pl_listing *listing)
     if (rc == 0)
         rc = pl_list_print(cli, listing);
     if (rc < 0)
-        return pl_cli_fail(rc);
+        return pl_cli_end_failed(cli, rc);
     if (!listing->windowed)
         return pl_cli_end(cli);
     return pl_cli_end_window(cli, cli->since_ns / PL_NS_PER_S, cli->until_ns / PL_NS_PER_S);

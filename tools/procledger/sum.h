@@ -6,7 +6,6 @@
 #ifndef PL_CLI_SUM_H
 #define PL_CLI_SUM_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,8 +15,15 @@
 
 #include "src/file/digest.h"
 
+/* Names that the ledger is asked for at once: few at first, so that the first lines come soon. */
+#define PL_SUM_FIRST_BATCH 64
 #define PL_SUM_BATCH 4096
 #define PL_SUM_BYTES 32
+
+static inline size_t pl_sum_next_batch(size_t batch)
+{
+    return batch * 2 < PL_SUM_BATCH ? batch * 2 : PL_SUM_BATCH;
+}
 
 /* sum_quote.c */
 /* A name in a message, quoted as a shell would need it, byte for byte as coreutils does (quotef). NULL: no memory. */
@@ -42,34 +48,45 @@ typedef struct pl_sum_answer {
     uint8_t digest[PL_SUM_BYTES];
 } pl_sum_answer;
 
+struct pl_progress;
+
 typedef struct pl_summer {
     const char *db;         /* NULL: default; borrowed */
-    bool tried;             /* to open the ledger */
+    char *path;             /* of the ledger that is open or was; owned */
+    bool tried;             /* to open it */
     pl_ledger *ledger;      /* NULL: hashes without it */
     pl_digester *digester;  /* made on first need */
     char *block;            /* for direct reads, on first need */
     pl_checksum *checksums; /* of the batch, PL_SUM_BATCH */
     int *codes;
     const char *const *names; /* of the batch; borrowed */
-    bool stdin_read;
-    uint64_t files, hot, known, read, bytes; /* bytes: read directly */
-    struct pl_progress *progress;            /* NULL: nobody looks */
+    bool stdin_closed;        /* found when it was read */
+    uint64_t files, hot, known, read;
+    _Atomic uint64_t bytes;       /* read directly, or by a handle that is closed */
+    struct pl_progress *progress; /* NULL: nobody looks */
 } pl_summer;
 
-/* 0, or PL_ERR_NOMEM. */
-int pl_summer_init(pl_summer *summer, const char *db);
+void pl_summer_init(pl_summer *summer, const char *db);
 void pl_summer_deinit(pl_summer *summer);
-/* Asks the ledger for n <= PL_SUM_BATCH names at once, all regular files among them; "-" is left alone. */
+/* Opens the ledger, if that was not tried yet. 0 or negative; without it all is read directly. */
+int pl_summer_open(pl_summer *summer);
+/* Asks the ledger for n <= PL_SUM_BATCH names at once, all regular files among them; "-" is left alone. 0 or
+ * PL_ERR_NOMEM: a ledger that fails is said and done without. */
 int pl_summer_batch(pl_summer *summer, const char *const *names, size_t n);
 /* The answer for names[i] of the batch; what the ledger could not serve is read now, as sha256sum reads it. Negative:
  * no memory, or OpenSSL failed. */
 int pl_summer_answer(pl_summer *summer, size_t i, pl_sum_answer *out);
-/* Bytes read from files so far, by whomever. */
+/* A descriptor for reading a file that may be the ledger itself; -1: see *error (an errno). */
+int pl_summer_file(pl_summer *summer, const char *name, int *error);
+/* Bytes read from files so far, by whomever. Any thread, while the ledger stays open. */
 uint64_t pl_summer_bytes(pl_summer *summer);
 
-/* sum_progress.c: a line on stderr when it is a terminal and the work takes over a second. */
-struct pl_progress *pl_progress_start(pl_ledger *ledger);
-struct pl_progress *pl_progress_stop(struct pl_progress *progress); /* wipes the line; NULL safe; returns NULL */
+/* sum_progress.c: a line on stderr while the work goes on, from a second after the start. Between pause and resume
+ * nothing of it is on the terminal, so that lines on stdout do not mix with it. All NULL safe. */
+struct pl_progress *pl_progress_start(pl_summer *summer);
+void pl_progress_resume(struct pl_progress *progress);
+void pl_progress_pause(struct pl_progress *progress);
+struct pl_progress *pl_progress_stop(struct pl_progress *progress); /* returns NULL */
 
 /* sum_check.c: -c */
 typedef struct pl_sum_settings {

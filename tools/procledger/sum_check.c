@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * sum -c: reads a list of checksums and says of each file whether it still has it. Lines are taken in batches, so that
- * the ledger is asked for many files at once; messages come in the order of the lines, and are those of
- * sha256sum 9.1. Owns the lines of its batch.
+ * the ledger is asked for many files at once, and a list that comes slowly (a pipe, a terminal) is answered as far as
+ * it is there; messages come in the order of the lines, and are those of sha256sum 9.1. Owns the lines of its batch.
  */
 #include "tools/procledger/sum.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "src/base/cleanup.h"
 #include "tools/procledger/cli.h"
+
+#define BLOCK 65536
 
 typedef struct entry {
     char *line; /* owned; name points into it */
@@ -21,6 +25,15 @@ typedef struct entry {
     pl_sum_line parsed;
 } entry;
 
+/* The list, read ahead of its lines. */
+typedef struct source {
+    int fd;
+    char *bytes;         /* owned */
+    size_t from, length; /* what is left: bytes[from..length) */
+    size_t size;
+    bool ended, failed; /* nothing more can be read; because of an error */
+} source;
+
 typedef struct check {
     pl_summer *summer;
     const pl_sum_settings *settings;
@@ -28,9 +41,9 @@ typedef struct check {
     bool is_stdin;
     int *reversed;
     entry *entries; /* owned, PL_SUM_BATCH */
-    size_t count;
+    size_t count, batch;
     uint64_t malformed, unreadable, mismatched;
-    bool any_formatted, any_matched, broken;
+    bool any_formatted, any_matched;
 } check;
 
 static void label_message(const check *c, const char *text)
@@ -53,7 +66,8 @@ static void put_result(const char *name, bool escape, const char *text)
 static void verify(check *c, const entry *e, const pl_sum_answer *answer)
 {
     const pl_sum_settings *s = c->settings;
-    bool escape = pl_sum_needs_escape(e->parsed.name);
+    /* Only what would make two lines of the answer; the list itself escapes more. */
+    bool escape = strchr(e->parsed.name, '\n') != NULL;
 
     c->any_formatted = true;
     if (answer->error == ENOENT && s->ignore_missing)
@@ -114,34 +128,91 @@ static int add_line(check *c, char *line, size_t length, uint64_t number)
         return 0;
     }
     c->entries[c->count++] = e;
-    /* A pipe may feed us names as they come to be: nothing waits for a full batch there. */
-    return c->count == PL_SUM_BATCH ? flush_batch(c) : 0;
+    if (c->count < c->batch)
+        return 0;
+    c->batch = pl_sum_next_batch(c->batch);
+    return flush_batch(c);
 }
 
-static int read_list(check *c, FILE *list)
+static int read_more(check *c, source *in)
 {
-    uint64_t number = 0;
-    int rc = 0;
+    ssize_t n;
 
-    while (rc == 0) {
-        char *line = NULL;
-        size_t size = 0;
-        errno = 0;
-        ssize_t got = getline(&line, &size, list);
-        if (got <= 0) {
-            rc = got < 0 && errno == ENOMEM ? PL_ERR_NOMEM : 0;
-            free(line);
+    if (in->from > 0) {
+        memmove(in->bytes, in->bytes + in->from, in->length - in->from);
+        in->length -= in->from;
+        in->from = 0;
+    }
+    if (in->length == in->size) {
+        size_t size = in->size ? in->size * 2 : BLOCK;
+        char *bytes = realloc(in->bytes, size);
+        if (!bytes)
+            return PL_ERR_NOMEM;
+        in->bytes = bytes;
+        in->size = size;
+    }
+    while ((n = read(in->fd, in->bytes + in->length, in->size - in->length)) < 0 && errno == EINTR)
+        ;
+    c->summer->stdin_closed |= n < 0 && errno == EBADF;
+    in->failed = n < 0;
+    in->ended = n <= 0;
+    in->length += n > 0 ? (size_t)n : 0;
+    return 0;
+}
+
+static bool would_block(int fd)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+
+    return poll(&ready, 1, 0) == 0;
+}
+
+/* 1: a line in *line, without its newline and with a NUL, the caller's; 0: the end; negative. */
+static int next_line(check *c, source *in, char **line, size_t *length)
+{
+    char *end = NULL;
+
+    for (size_t searched = 0; !end;) {
+        char *first = in->bytes + in->from;
+        size_t left = in->length - in->from;
+        end = left > searched ? memchr(first + searched, '\n', left - searched) : NULL;
+        if (end || in->ended) {
+            *length = end ? (size_t)(end - first) : left;
             break;
         }
-        size_t length = (size_t)got;
+        searched = left;
+        int rc = c->count > 0 && would_block(in->fd) ? flush_batch(c) : 0;
+        if (rc == 0)
+            rc = read_more(c, in);
+        if (rc < 0)
+            return rc;
+    }
+    if (!end && *length == 0)
+        return 0;
+    *line = malloc(*length + 1);
+    if (!*line)
+        return PL_ERR_NOMEM;
+    memcpy(*line, in->bytes + in->from, *length);
+    (*line)[*length] = '\0';
+    in->from += *length + (end != NULL);
+    return 1;
+}
+
+static int read_list(check *c, source *in)
+{
+    uint64_t number = 0;
+    size_t length = 0;
+    char *line = NULL;
+    int rc;
+
+    while ((rc = next_line(c, in, &line, &length)) == 1) {
         number++;
-        length -= line[length - 1] == '\n';
         length -= length > 0 && line[length - 1] == '\r';
         line[length] = '\0';
         if (length == 0 || line[0] == '#')
             free(line);
-        else
-            rc = add_line(c, line, length, number);
+        else if ((rc = add_line(c, line, length, number)) < 0)
+            break;
     }
     int last = flush_batch(c);
     return rc < 0 ? rc : last;
@@ -159,7 +230,7 @@ static bool judge(check *c)
     const pl_sum_settings *s = c->settings;
 
     if (!c->any_formatted) {
-        label_message(c, "no properly formatted SHA256 checksum lines found");
+        label_message(c, "no properly formatted checksum lines found");
         return false;
     }
     if (!s->status) {
@@ -175,23 +246,27 @@ static bool judge(check *c)
 bool pl_sum_check(pl_summer *summer, const pl_sum_settings *settings, const char *name, int *reversed)
 {
     bool from_stdin = strcmp(name, "-") == 0;
-    pl_auto_fclose FILE *opened = from_stdin ? NULL : fopen(name, "re");
-    FILE *list = from_stdin ? stdin : opened;
+    int error = 0;
+    pl_auto_close int opened = from_stdin ? -1 : pl_summer_file(summer, name, &error);
+    source in = {.fd = from_stdin ? STDIN_FILENO : opened};
     pl_auto_free entry *entries = NULL;
     check c = {.summer = summer, .settings = settings, .is_stdin = from_stdin, .reversed = reversed};
 
-    c.label = from_stdin ? "standard input" : name;
-    if (!list) {
-        pl_sum_complain(name, errno);
+    if (in.fd < 0) {
+        pl_sum_complain(name, error);
         return false;
     }
     entries = calloc(PL_SUM_BATCH, sizeof(*entries));
+    c.label = from_stdin ? "standard input" : name;
     c.entries = entries;
-    if (!entries || read_list(&c, list) < 0) {
-        pl_cli_say("out of memory");
+    c.batch = PL_SUM_FIRST_BATCH;
+    int rc = entries ? read_list(&c, &in) : PL_ERR_NOMEM;
+    free(in.bytes);
+    if (rc < 0) {
+        pl_cli_say("%s", rc == PL_ERR_NOMEM ? pl_strerror(rc) : pl_error_message());
         return false;
     }
-    if (ferror(list)) {
+    if (in.failed) {
         label_message(&c, "read error");
         return false;
     }

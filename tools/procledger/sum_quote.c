@@ -48,22 +48,40 @@ static bool needs_quotes(const char *name)
 /* Only what double quotes leave alone in a shell and in C: then an apostrophe needs no more than those. */
 static bool fits_double_quotes(const char *name)
 {
-    bool apostrophe = false;
+    bool apostrophe = false, printable = true;
 
-    for (const char *p = name; *p; p++) {
+    for (const char *p = name; *p;) {
+        size_t n = character(p, &printable);
         bool first_only = (*p == '#' || *p == '~') && p == name;
-        bool plain = (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z');
+        bool letter = (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z');
+        bool foreign = (unsigned char)*p >= 0x80 && printable;
         apostrophe |= *p == '\'';
-        if (!plain && !first_only && !strchr("'%+,-./:]_ ", *p))
+        if (!letter && !first_only && !foreign && !strchr("'%+,-./:@]_ ", *p))
             return false;
+        p += n;
     }
     return apostrophe;
 }
 
-/* Inside single quotes; what cannot be printed leaves them for $'...'. */
+static bool ends_escaped(const char *name)
+{
+    bool printable = true;
+
+    for (; *name; name += character(name, &printable))
+        if (!name[1] && letter_of(*name))
+            return true;
+    return !printable;
+}
+
+/*
+ * Inside single quotes; what cannot be printed leaves them for $'...'. gnulib reads a name with an apostrophe twice
+ * and begins the second time in the state in which the first one ended, so that a name with an apostrophe and an odd
+ * last character begins as if it had left the quotes: what a shell reads is another name then, but it is what
+ * sha256sum prints.
+ */
 static void put_single_quoted(pl_buffer *out, const char *name)
 {
-    bool escaped = false, printable = true;
+    bool escaped = strchr(name, '\'') && ends_escaped(name), printable = true;
 
     pl_buffer_text(out, "'");
     for (const char *p = name; *p;) {

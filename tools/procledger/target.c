@@ -55,6 +55,44 @@ static int find_digest(pl_target *target, pl_cli *cli, const char *word)
     return rc;
 }
 
+/* In place: what names the same file whatever the links are, so not "..". */
+static void tidy(char *path)
+{
+    char *to = path;
+
+    for (const char *from = path; *from;) {
+        size_t n = strcspn(from + 1, "/");
+        bool nothing = n == 0 || (n == 1 && from[1] == '.');
+        if (!nothing) {
+            memmove(to, from, n + 1);
+            to += n + 1;
+        }
+        from += n + 1;
+    }
+    if (to == path)
+        *to++ = '/';
+    *to = '\0';
+}
+
+/* Links resolved, of a file that is gone those of its folder; NULL: that is gone too, or no memory. */
+static char *resolve(const char *path)
+{
+    char *real = realpath(path, NULL);
+
+    if (real)
+        return real;
+    pl_auto_free char *folder = strdup(path);
+    char *slash = folder ? strrchr(folder, '/') : NULL;
+    if (!slash || strcmp(slash, "/..") == 0)
+        return NULL;
+    *slash = '\0';
+    pl_auto_free char *real_folder = realpath(*folder ? folder : "/", NULL);
+    if (!real_folder)
+        return NULL;
+    const char *between = strcmp(real_folder, "/") != 0 ? "/" : "";
+    return asprintf(&real, "%s%s%s", real_folder, between, slash + 1) < 0 ? NULL : real;
+}
+
 static int find_path(pl_target *target, const char *word)
 {
     pl_auto_free char *here = NULL;
@@ -67,16 +105,13 @@ static int find_path(pl_target *target, const char *word)
             int error = errno;
             return pl_error_errno(pl_error_code(error), error, "working directory for '%s'", word);
         }
-        if (word[0] == '.' && word[1] == '/')
-            word += 2;
     }
-    const char *between = here && strcmp(here, "/") != 0 ? "/" : "";
-    size_t size = (here ? strlen(here) : 0) + strlen(word) + 2;
-    target->path = malloc(size);
-    if (!target->path)
+    if (asprintf(&target->path, "%s%s%s", here ? here : "", here ? "/" : "", word) < 0) {
+        target->path = NULL;
         return pl_error_nomem();
-    (void)snprintf(target->path, size, "%s%s%s", here ? here : "", between, word);
-    target->real = realpath(target->path, NULL); /* NULL: gone, which is no reason not to ask for it */
+    }
+    tidy(target->path);
+    target->real = resolve(target->path); /* NULL is no reason not to ask for it */
     return 0;
 }
 

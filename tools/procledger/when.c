@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The time syntax of -S, -U and --at. A hand-written reader over one cursor: each piece either takes what it knows
- * or leaves the cursor where it was. Owns nothing. Invariant: text that is not understood to its last character is
- * refused; no guess is made.
+ * or leaves the cursor where it was. First the pieces, then the zone, then what they mean there: which day "today" is
+ * depends on it. Owns nothing. Invariant: text that is not understood to its last character is refused; no guess is
+ * made.
  */
 #include "tools/procledger/when.h"
 
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <time.h>
 
+#include "src/base/cleanup.h"
 #include "src/base/clock.h"
 #include "src/base/error.h"
 
@@ -24,6 +28,8 @@
 #define YEAR (INT64_C(31557600) * PL_NS_PER_S)
 #define MONTH (YEAR / 12)
 #define LAST_YEAR 2261 /* nanoseconds since the epoch end in April 2262 */
+#define ZONES "/usr/share/zoneinfo/"
+#define ZONE_SIZE 64
 
 static const struct {
     const char *name;
@@ -31,6 +37,8 @@ static const struct {
 } units[] = {
     {"us", NS_PER_US},
     {"usec", NS_PER_US},
+    {"\xc2\xb5s", NS_PER_US}, /* both of Unicode's */
+    {"\xce\xbcs", NS_PER_US},
     {"ms", PL_NS_PER_MS},
     {"msec", PL_NS_PER_MS},
     {"s", PL_NS_PER_S},
@@ -70,17 +78,16 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Exactly count digits. */
-static bool take_digits(const char **p, int count, int *out)
+/* One to most digits. */
+static bool take_digits(const char **p, int most, int *out)
 {
-    int value = 0;
+    int value = 0, n = 0;
 
-    for (int i = 0; i < count; i++) {
-        if (!is_digit((*p)[i]))
-            return false;
-        value = value * 10 + ((*p)[i] - '0');
-    }
-    *p += count;
+    for (; n < most && is_digit((*p)[n]); n++)
+        value = value * 10 + ((*p)[n] - '0');
+    if (n == 0)
+        return false;
+    *p += n;
     *out = value;
     return true;
 }
@@ -124,42 +131,50 @@ static bool take_number(const char **p, int64_t *whole, int64_t *fraction)
     return true;
 }
 
-/* One "2h" or "1.5 days", added to *total. */
-static bool take_span_part(const char **p, int64_t *total)
+/* One "2h" or "1.5 days", added to *total; a number alone is seconds, and *bare is set. */
+static bool take_span_part(const char **p, int64_t *total, bool *bare)
 {
-    int64_t whole = 0, fraction = 0, ns = 0;
+    int64_t whole = 0, fraction = 0, ns = 0, unit = 0;
 
     if (!take_number(p, &whole, &fraction))
         return false;
     skip_spaces(p);
-    size_t n = strspn(*p, "abcdefghijklmnopqrstuvwxyzM");
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-        if (strlen(units[i].name) != n || strncmp(*p, units[i].name, n) != 0)
-            continue;
+    size_t n = strspn(*p, "abcdefghijklmnopqrstuvwxyzM\xc2\xb5\xce\xbc");
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]) && unit == 0; i++)
+        if (strlen(units[i].name) == n && strncmp(*p, units[i].name, n) == 0)
+            unit = units[i].ns;
+    if (unit != 0) {
         *p += n;
-        /* split, because unit times fraction alone would leave 64 bits */
-        int64_t part = units[i].ns / PL_NS_PER_S * fraction + units[i].ns % PL_NS_PER_S * fraction / PL_NS_PER_S;
-        return !__builtin_mul_overflow(whole, units[i].ns, &ns) && !__builtin_add_overflow(ns, part, &ns) &&
-               !__builtin_add_overflow(*total, ns, total);
+    } else if (n == 0 || strcmp(*p, "ago") == 0 || strcmp(*p, "left") == 0) {
+        unit = PL_NS_PER_S;
+        *bare = true;
+    } else {
+        return false;
     }
-    return false;
+    /* split, because unit times fraction alone would leave 64 bits */
+    int64_t part = unit / PL_NS_PER_S * fraction + unit % PL_NS_PER_S * fraction / PL_NS_PER_S;
+    return !__builtin_mul_overflow(whole, unit, &ns) && !__builtin_add_overflow(ns, part, &ns) &&
+           !__builtin_add_overflow(*total, ns, total);
 }
 
-/* -span, +span, span ago, span. */
+/* -span, +span, span ago, span left, span. */
 static bool parse_relative(const char *p, int64_t now_ns, int64_t *out)
 {
     char sign = *p == '-' || *p == '+' ? *p++ : 0;
     int64_t span = 0;
+    bool bare = false;
 
     skip_spaces(&p);
     do {
-        if (!take_span_part(&p, &span))
+        if (!take_span_part(&p, &span, &bare))
             return false;
         skip_spaces(&p);
     } while (is_digit(*p));
     if (!sign && take_word(&p, "ago"))
         sign = '-';
-    if (*p)
+    else if (!sign && take_word(&p, "left"))
+        sign = '+';
+    if (*p || (!sign && bare))
         return false;
     if (sign == '+')
         return !__builtin_add_overflow(now_ns, span, out);
@@ -180,30 +195,75 @@ static bool is_leap(int year)
     return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 }
 
-static bool take_date(const char **p, struct tm *tm)
+/* The pieces of a point in time, as they were written. */
+typedef struct point {
+    int weekday; /* 0: Sunday; -1: not said */
+    bool dated;
+    int year, month, day; /* of the date */
+    int days;             /* else: from today */
+    int hour, minute, second;
+    int64_t ns;
+} point;
+
+typedef struct zone {
+    enum { ZONE_LOCAL, ZONE_FIXED, ZONE_NAMED } kind;
+    int offset_s;         /* of a fixed one, to the east */
+    int is_dst;           /* as mktime wants it */
+    char name[ZONE_SIZE]; /* of a named one */
+} zone;
+
+static void take_weekday(const char **p, point *out)
+{
+    static const char *const names[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
+
+    for (int i = 0; i < 7; i++) {
+        size_t n = strcspn(*p, " ");
+        if ((n != 3 && n != strlen(names[i])) || strncasecmp(*p, names[i], n) != 0)
+            continue;
+        *p += n;
+        skip_spaces(p);
+        out->weekday = i;
+        return;
+    }
+}
+
+/* YYYY-MM-DD, or with two digits for a year from 1969 to 2068. */
+static bool take_date(const char **p, point *out)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     const char *q = *p;
     int year = 0, month = 0, day = 0;
+    size_t digits = strspn(q, "0123456789");
 
-    if (!take_digits(&q, 4, &year) || *q++ != '-' || !take_digits(&q, 2, &month) || *q++ != '-' ||
-        !take_digits(&q, 2, &day))
+    if ((digits != 4 && digits != 2) || !take_digits(&q, 4, &year) || *q++ != '-' || !take_digits(&q, 2, &month) ||
+        *q++ != '-' || !take_digits(&q, 2, &day))
         return false;
+    if (digits == 2)
+        year += year < 69 ? 2000 : 1900;
     if (year < 1970 || year > LAST_YEAR || month < 1 || month > 12 || day < 1 ||
         day > days[month - 1] + (month == 2 && is_leap(year)))
         return false;
-    tm->tm_year = year - 1900;
-    tm->tm_mon = month - 1;
-    tm->tm_mday = day;
+    out->dated = true;
+    out->year = year;
+    out->month = month;
+    out->day = day;
     *p = q;
     return true;
 }
 
+/* today, yesterday, tomorrow */
+static bool take_day(const char **p, point *out)
+{
+    return take_word(p, "today") || (take_word(p, "yesterday") && (out->days = -1)) ||
+           (take_word(p, "tomorrow") && (out->days = 1));
+}
+
 /* HH:MM[:SS[.frac]] */
-static bool take_clock(const char **p, struct tm *tm, int64_t *ns)
+static bool take_clock(const char **p, point *out)
 {
     const char *q = *p;
     int hour = 0, minute = 0, second = 0;
+    int64_t ns = 0;
 
     if (!take_digits(&q, 2, &hour) || *q++ != ':' || !take_digits(&q, 2, &minute))
         return false;
@@ -213,113 +273,163 @@ static bool take_clock(const char **p, struct tm *tm, int64_t *ns)
             return false;
         if (*q == '.' && is_digit(q[1])) {
             q++;
-            *ns = take_fraction(&q);
+            ns = take_fraction(&q);
         }
     }
-    if (hour > 23 || minute > 59 || second > 59)
+    if (hour > 23 || minute > 59 || second > 60) /* 60: a leap second */
         return false;
-    tm->tm_hour = hour;
-    tm->tm_min = minute;
-    tm->tm_sec = second;
+    out->hour = hour;
+    out->minute = minute;
+    out->second = second;
+    out->ns = ns;
     *p = q;
     return true;
 }
 
-/* Z, UTC, +HH:MM, +HHMM, +HH. zoned: there was one. */
-static bool take_zone(const char **p, bool *zoned, int *offset_s)
+/* +HH:MM, +HHMM, +HH */
+static bool take_offset(const char **p, zone *out)
 {
     const char *q = *p;
+    int sign = *q++ == '-' ? -1 : 1, hours = 0, minutes = 0;
 
-    skip_spaces(&q);
-    if (take_word(&q, "UTC") || take_word(&q, "Z")) {
-        *zoned = true;
-    } else if (*q == '+' || *q == '-') {
-        int sign = *q++ == '-' ? -1 : 1, hours = 0, minutes = 0;
-        if (!take_digits(&q, 2, &hours))
-            return false;
-        if (*q == ':')
-            q++;
-        if (is_digit(*q) && !take_digits(&q, 2, &minutes))
-            return false;
-        if (hours > 15 || minutes > 59)
-            return false;
-        *zoned = true;
-        *offset_s = sign * (hours * 3600 + minutes * 60);
-    }
+    if (!is_digit(q[0]) || !is_digit(q[1]) || !take_digits(&q, 2, &hours))
+        return false;
+    if (*q == ':')
+        q++;
+    if (is_digit(*q) && (!is_digit(q[1]) || !take_digits(&q, 2, &minutes)))
+        return false;
+    if (q[-1] == ':' || hours > 15 || minutes > 59)
+        return false;
+    out->kind = ZONE_FIXED;
+    out->offset_s = sign * (hours * 3600 + minutes * 60);
     *p = q;
     return true;
 }
 
-static void today_of(int64_t now_ns, bool utc, struct tm *tm)
+/* The short name of the local zone, or one of the data base. All of the rest. */
+static bool take_zone_name(const char **p, zone *out)
 {
-    time_t now = (time_t)(now_ns / PL_NS_PER_S);
+    char path[sizeof(ZONES) + ZONE_SIZE];
+    size_t n = strlen(*p);
+    struct stat st;
 
-    if (utc)
-        (void)gmtime_r(&now, tm);
-    else
-        (void)localtime_r(&now, tm);
-    tm->tm_hour = tm->tm_min = tm->tm_sec = 0;
+    tzset();
+    for (int i = 0; i < 2; i++) {
+        if (n > 0 && strcasecmp(*p, tzname[i]) == 0) {
+            out->is_dst = i;
+            *p += n;
+            return true;
+        }
+    }
+    if (n == 0 || n >= ZONE_SIZE || **p == '/' || strstr(*p, "..") ||
+        strspn(*p, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/") != n)
+        return false;
+    (void)snprintf(path, sizeof(path), "%s%s", ZONES, *p);
+    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+        return false;
+    out->kind = ZONE_NAMED;
+    memcpy(out->name, *p, n + 1);
+    *p += n;
+    return true;
 }
 
-static bool parse_calendar(const char *p, int64_t now_ns, bool utc, int64_t *out)
+/* What stands at the end, if anything does. */
+static bool take_zone(const char **p, zone *out)
 {
-    struct tm tm = {0};
-    int64_t ns = 0;
-    int offset_s = 0;
-    bool dated = take_date(&p, &tm), zoned = false;
+    bool apart = **p == ' ';
 
-    if (dated && (*p == 'T' || *p == 't' || *p == ' ')) {
-        bool strict = *p++ != ' ';
+    skip_spaces(p);
+    if (!**p)
+        return true;
+    if (strcasecmp(*p, "UTC") == 0 || strcasecmp(*p, "Z") == 0) {
+        out->kind = ZONE_FIXED;
+        *p += strlen(*p);
+        return true;
+    }
+    if (**p == '+' || **p == '-')
+        return take_offset(p, out);
+    return apart && take_zone_name(p, out);
+}
+
+/* false: not on that weekday. */
+static bool seconds_of(const point *at, const zone *in, int64_t now_ns, int64_t *out)
+{
+    bool fixed = in->kind == ZONE_FIXED;
+    time_t now = (time_t)(now_ns / PL_NS_PER_S) + (fixed ? in->offset_s : 0);
+    struct tm tm, noon;
+
+    if (fixed)
+        (void)gmtime_r(&now, &tm);
+    else
+        (void)localtime_r(&now, &tm);
+    tm.tm_mday += at->days; /* timegm and mktime carry it over */
+    if (at->dated) {
+        tm.tm_year = at->year - 1900;
+        tm.tm_mon = at->month - 1;
+        tm.tm_mday = at->day;
+    }
+    noon = (struct tm){.tm_year = tm.tm_year, .tm_mon = tm.tm_mon, .tm_mday = tm.tm_mday, .tm_hour = 12};
+    (void)timegm(&noon);
+    if (at->weekday >= 0 && at->weekday != noon.tm_wday)
+        return false;
+    tm.tm_hour = at->hour;
+    tm.tm_min = at->minute;
+    tm.tm_sec = at->second;
+    tm.tm_isdst = in->is_dst;
+    *out = fixed ? (int64_t)timegm(&tm) - in->offset_s : (int64_t)mktime(&tm);
+    return true;
+}
+
+static void set_zone(const char *name)
+{
+    if (name)
+        (void)setenv("TZ", name, 1);
+    else
+        (void)unsetenv("TZ");
+    tzset();
+}
+
+static bool parse_point(const char *p, int64_t now_ns, bool utc, int64_t *out)
+{
+    point at = {.weekday = -1};
+    zone in = {.kind = utc ? ZONE_FIXED : ZONE_LOCAL, .is_dst = -1};
+    int64_t seconds = 0;
+
+    take_weekday(&p, &at);
+    if (take_date(&p, &at)) {
+        bool strict = *p == 'T' || *p == 't';
         const char *rest = p;
-        skip_spaces(&p);
-        if (!take_clock(&p, &tm, &ns)) {
+        if (strict)
+            p++;
+        else
+            skip_spaces(&p);
+        if (!take_clock(&p, &at)) {
             if (strict)
                 return false;
             p = rest; /* a zone may follow the date alone */
         }
-    } else if (!dated) {
-        today_of(now_ns, utc, &tm);
-        if (!take_clock(&p, &tm, &ns))
-            return false;
-    }
-    if (!take_zone(&p, &zoned, &offset_s) || *p)
+    } else if (!take_day(&p, &at) && !take_clock(&p, &at)) {
         return false;
-    tm.tm_isdst = -1;
-    int64_t seconds = zoned || utc ? (int64_t)timegm(&tm) - offset_s : (int64_t)mktime(&tm);
-    *out = seconds * PL_NS_PER_S + ns;
-    return true;
-}
-
-static bool parse_word(const char *text, int64_t now_ns, bool utc, int64_t *out)
-{
-    static const struct {
-        const char *word;
-        int days;
-    } words[] = {{"today", 0}, {"yesterday", -1}, {"tomorrow", 1}};
-    struct tm tm;
-
-    if (strcasecmp(text, "now") == 0) {
-        *out = now_ns;
-        return true;
     }
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strcasecmp(text, words[i].word) != 0)
-            continue;
-        today_of(now_ns, utc, &tm);
-        tm.tm_mday += words[i].days; /* timegm and mktime carry it over */
-        tm.tm_isdst = -1;
-        *out = (int64_t)(utc ? timegm(&tm) : mktime(&tm)) * PL_NS_PER_S;
-        return true;
-    }
-    return false;
+    if (!take_zone(&p, &in) || *p)
+        return false;
+    const char *tz = getenv("TZ");
+    pl_auto_free char *before = tz ? strdup(tz) : NULL;
+    if (in.kind == ZONE_NAMED)
+        set_zone(in.name);
+    bool fine = seconds_of(&at, &in, now_ns, &seconds);
+    if (in.kind == ZONE_NAMED)
+        set_zone(before);
+    *out = seconds * PL_NS_PER_S + at.ns;
+    return fine;
 }
 
 int pl_when_parse(const char *text, int64_t now_ns, bool utc, int64_t *out_ns)
 {
-    int64_t ns = 0;
-    bool fine = *text == '@' ? parse_epoch(text, &ns)
-                             : parse_word(text, now_ns, utc, &ns) || parse_calendar(text, now_ns, utc, &ns) ||
-                                   parse_relative(text, now_ns, &ns);
+    int64_t ns = now_ns;
+    bool fine = strcasecmp(text, "now") == 0 ||
+                (*text == '@' ? parse_epoch(text, &ns)
+                              : parse_point(text, now_ns, utc, &ns) || parse_relative(text, now_ns, &ns));
 
     if (!fine)
         return pl_error_set(PL_ERR_INVALID,

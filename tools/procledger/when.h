@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Points in time as people write them, after systemd.time(7), and as we write them. Any thread; the time zone is the
- * process's own (TZ), or UTC.
+ * Points in time as people write them, after systemd.time(7), and as we write them. Formatting: any thread. Parsing: the
+ * thread that reads the flags, before there are others, since a named zone turns the process's own (TZ) for a moment.
  *
  *   now, today, yesterday, tomorrow (midnight)      @1767268800, @1767268800.25
- *   -2h, +2h, 2h ago, 1d 2h30m ago, 1.5h            a bare span lies in the past, as with "ago"
- *   2026-01-01, 12:00, 2026-01-01 12:00[:SS[.frac]], the same with T, and with Z, UTC, +02:00 or -0330 behind
+ *   -2h, +2h, 2h ago, 2h left, 1d 2h30m ago, 1.5h   a bare span lies in the past, as with "ago"; -5 is 5 seconds
+ *   2026-01-01, 26-1-1, 12:00, 2026-01-01 12:00[:SS[.frac]], the same with T, and with a weekday in front
+ *   behind them a zone: Z, UTC, +02:00, -0330, +02, Europe/Berlin, or the short name of the local one
  *   units: us ms s m h d w M y, and their long names (M is a month of 30.44 days, y a year of 365.25)
  */
 #ifndef PL_CLI_WHEN_H
