@@ -3,9 +3,10 @@
 # Exit statuses 0, 1, 2 and 4 and the one line that goes with them; a wrong word is named. (3: it_cli_gaps_runs_stats.sh)
 source "$(dirname "$0")/lib.sh"
 
-start_daemon
-"$PROCLEDGER_HELPER" exit 0
+# By scanning, which cannot lose events and make gaps.
+start_daemon --source scan
 wait_sql 60 "SELECT count(*) > 0 FROM process_events" 1
+wait_sql 60 "SELECT count(*) > 0 FROM hash" 1
 stop_daemon
 cli="$PROCLEDGER_BIN/procledger"
 
@@ -82,7 +83,7 @@ for command in ps log "show 1" "tree 1" "who /bin/sh" "history /bin/sh" files ga
   PROCLEDGER_DB=$work/garbage.db refuses 4 'garbage\.db' "$cli" "${words[@]}"
 done
 # A closed pipe is no failure that anybody hears of, and no hanging.
-for i in {1..20}; do
+for _ in {1..20}; do
   timeout 60 "$cli" --db "$db" log 2>>"$work/pipe.err" | true
   ((PIPESTATUS[0] == 0 || PIPESTATUS[0] == 141)) || fail "log | true: status ${PIPESTATUS[0]}"
 done

@@ -66,6 +66,8 @@ refuses 1 'no match' "$PROCLEDGER_BIN/procledger" --db "$db" history "$work/neve
 ledger files --csv >"$work/csv" || fail "files"
 equal "the tracked version" 1 "$(grep -c "^$work/real/tool,.*$second" "$work/csv")"
 grep -q "^$work/real/tool,.*$first" "$work/csv" && fail "files shows an old version"
-sed 1d "$work/csv" | cut -d, -f1 >"$work/paths"
-sort "$work/paths" | cmp - "$work/paths" || fail "files is not in the order of paths"
+ledger files --json >"$work/json" || fail "files --json"
+equal "paths of files that are not in order" 0 "$(sqlite3 :memory: "SELECT count(*) FROM (
+  SELECT json_extract(value, '\$.path') AS path, lag(json_extract(value, '\$.path')) OVER (ORDER BY key) AS before
+  FROM json_each(CAST(readfile('$work/json') AS TEXT))) WHERE before > path")"
 stop_daemon

@@ -22,6 +22,7 @@ for i in 1 2 3; do
 done
 "$work/image-1" chain "$work/image-2" chain "$work/image-3" nap 100
 settled "path GLOB '$work/image-?'" 3
+wait_sql 30 "SELECT count(*) FROM process_events WHERE path GLOB '$work/image-?' AND end_reason IS NULL" 0
 equal "the chain" "$work/image-1|exec|
 $work/image-2|exec|$work/image-1
 $work/image-3|exit|$work/image-2" "$(sql "SELECT e.path, e.end_reason, p.path FROM process_events e
