@@ -163,3 +163,8 @@ void pl_database_rollback(pl_store *store)
     if (!sqlite3_get_autocommit(store->db))
         (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 }
+
+void pl_database_release(pl_store *store)
+{
+    (void)sqlite3_db_release_memory(store->db);
+}

@@ -50,6 +50,8 @@ sqlite3_stmt *pl_database_statement(pl_store *store, enum pl_sql name, int *code
 int pl_database_step(pl_store *store, sqlite3_stmt *statement);
 /* Steps a statement that gives no rows. */
 int pl_database_run(pl_store *store, sqlite3_stmt *statement);
+/* Gives back the pages that SQLite keeps in memory; they are read again when they are needed. */
+void pl_database_release(pl_store *store);
 int pl_database_begin(pl_store *store); /* immediate */
 int pl_database_commit(pl_store *store);
 /* Never fails to leave the transaction: SQLite may have rolled back itself. */

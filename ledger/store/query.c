@@ -17,6 +17,7 @@ struct pl_query {
     pl_store *store; /* borrowed */
     sqlite3_stmt *statement;
     sqlite3_stmt *quote; /* json_quote(?): made on first need */
+    sqlite3_stmt *array; /* an argv as it is, or quoted where somebody made it no JSON */
     char *text;          /* json's, finished */
 };
 
@@ -43,6 +44,7 @@ pl_query *pl_query_free(pl_query *query)
     if (query) {
         (void)sqlite3_finalize(query->statement);
         (void)sqlite3_finalize(query->quote);
+        (void)sqlite3_finalize(query->array);
         sqlite3_free(query->text);
         free(query);
     }
@@ -163,20 +165,28 @@ const void *pl_query_blob(const pl_query *query, int column, size_t *length)
 }
 
 /* Appends the value that is bound to quote's parameter. */
-static bool append_quoted(pl_query *query, sqlite3_str *json)
+/* What a statement of one parameter, already bound, makes of it. */
+static bool append_result(sqlite3_stmt *statement, sqlite3_str *json)
 {
-    bool fine = sqlite3_step(query->quote) == SQLITE_ROW;
-    const char *text = fine ? (const char *)sqlite3_column_text(query->quote, 0) : NULL;
+    bool fine = sqlite3_step(statement) == SQLITE_ROW;
+    const char *text = fine ? (const char *)sqlite3_column_text(statement, 0) : NULL;
 
     if (text)
-        sqlite3_str_append(json, text, sqlite3_column_bytes(query->quote, 0));
-    (void)sqlite3_reset(query->quote);
+        sqlite3_str_append(json, text, sqlite3_column_bytes(statement, 0));
+    (void)sqlite3_reset(statement);
     return text != NULL;
+}
+
+static bool append_by(sqlite3_stmt *statement, sqlite3_stmt *row, int column, sqlite3_str *json)
+{
+    return sqlite3_bind_value(statement, 1, sqlite3_column_value(row, column)) == SQLITE_OK &&
+           append_result(statement, json);
 }
 
 static bool append_text(pl_query *query, sqlite3_str *json, const char *text)
 {
-    return sqlite3_bind_text(query->quote, 1, text, -1, SQLITE_STATIC) == SQLITE_OK && append_quoted(query, json);
+    return sqlite3_bind_text(query->quote, 1, text, -1, SQLITE_STATIC) == SQLITE_OK &&
+           append_result(query->quote, json);
 }
 
 static bool append_blob(sqlite3_str *json, const unsigned char *bytes, int length)
@@ -208,29 +218,28 @@ static bool append_cell(pl_query *query, sqlite3_str *json, int column)
         return append_blob(json, bytes, sqlite3_column_bytes(row, column));
     }
     case SQLITE_TEXT:
-        if (strcmp(name, "argv") == 0) {
-            const char *text = (const char *)sqlite3_column_text(row, column);
-            if (!text)
-                return false;
-            sqlite3_str_appendall(json, text);
-            return true;
-        }
+        if (strcmp(name, "argv") == 0)
+            return append_by(query->array, row, column, json);
         __attribute__((fallthrough));
     default:
-        return sqlite3_bind_value(query->quote, 1, sqlite3_column_value(row, column)) == SQLITE_OK &&
-               append_quoted(query, json);
+        return append_by(query->quote, row, column, json);
     }
+}
+
+static bool prepare_once(pl_query *query, enum pl_sql name, sqlite3_stmt **out)
+{
+    if (!*out && sqlite3_prepare_v2(query->store->db, pl_schema_sql[name].text, -1, out, NULL) != SQLITE_OK)
+        (void)pl_error_nomem();
+    return *out != NULL;
 }
 
 const char *pl_query_row_json(pl_query *query)
 {
     bool fine = true;
 
-    if (!query->quote &&
-        sqlite3_prepare_v2(query->store->db, "SELECT json_quote(?1)", -1, &query->quote, NULL) != SQLITE_OK) {
-        (void)pl_error_nomem();
+    if (!prepare_once(query, PL_SQL_ST_JSON_QUOTE, &query->quote) ||
+        !prepare_once(query, PL_SQL_ST_JSON_ARRAY, &query->array))
         return NULL;
-    }
     sqlite3_str *json = sqlite3_str_new(query->store->db);
     sqlite3_free(query->text);
     query->text = NULL;

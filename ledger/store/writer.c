@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <malloc.h>
 #include <string.h>
 #include <time.h>
 
@@ -27,6 +28,8 @@
 
 #define DAY_NS (INT64_C(86400) * PL_NS_PER_S)
 #define RETRY_MAX_NS (5 * PL_NS_PER_S)
+#define QUIET_RECORDS 2000  /* between two sweeps, 10 s */
+#define WORTH_RECORDS 20000 /* a storm */
 #define BATCH_BYTES ((size_t)16 << 20)
 /* A disk on the brink fails and recovers many times; the log tells of it once in so long. */
 #define QUIET_NS (60 * PL_NS_PER_S)
@@ -66,6 +69,7 @@ struct pl_writer {
     int64_t lost_since_ns, lost_until_ns; /* wall clock */
     int lost_code;
     pl_writer_stats stats;
+    uint64_t written, written_at_sweep, to_give_back; /* records; see give_memory_back */
 };
 
 static int64_t monotonic_ns(void)
@@ -256,6 +260,7 @@ static void write_current(pl_writer *w)
     }
     w->lost_untold -= loss.lost;
     w->lost_since_ns = w->lost_until_ns;
+    w->written += w->current.count;
     add_result(w, &result);
     if (w->options.committed) {
         (void)pthread_mutex_unlock(&w->lock);
@@ -279,6 +284,24 @@ static void begin_run(pl_writer *w, pl_run_request *request)
     settle(w);
 }
 
+/* After a storm, once little is written: ids of interned values, pages that SQLite cached, what the heap holds free. The daemon's memory is
+ * then what it needs, not what it once needed. */
+static void give_memory_back(pl_writer *w)
+{
+    uint64_t since = w->written - w->written_at_sweep;
+
+    w->written_at_sweep = w->written;
+    w->to_give_back += since;
+    if (w->retain_more || since > QUIET_RECORDS || w->to_give_back < WORTH_RECORDS)
+        return;
+    w->to_give_back = 0;
+    (void)pthread_mutex_unlock(&w->lock);
+    pl_interns_clear(w->append.interns);
+    pl_database_release(w->store);
+    (void)malloc_trim(0);
+    (void)pthread_mutex_lock(&w->lock);
+}
+
 static void retain_step(pl_writer *w)
 {
     uint64_t deleted = 0;
@@ -292,6 +315,7 @@ static void retain_step(pl_writer *w)
     w->retain_told = rc < 0;
     w->retain_more = rc > 0;
     w->stats.deleted += deleted;
+    give_memory_back(w);
 }
 
 static void work_once(pl_writer *w)

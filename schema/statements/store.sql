@@ -278,3 +278,11 @@ DELETE FROM _content WHERE id > ?1 AND id <= ?2
   AND NOT EXISTS (SELECT 1 FROM _binary b WHERE b.content_id = _content.id)
   AND id NOT IN (SELECT g.old_content_id FROM _change g WHERE g.old_content_id IS NOT NULL)
   AND id NOT IN (SELECT g.new_content_id FROM _change g WHERE g.new_content_id IS NOT NULL)
+
+-- A value as JSON.
+-- name: st_json_quote
+SELECT json_quote(?1)
+
+-- An argv, which is JSON already unless somebody wrote into the file.
+-- name: st_json_array
+SELECT CASE WHEN json_valid(?1) THEN ?1 ELSE json_quote(?1) END

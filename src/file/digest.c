@@ -8,6 +8,7 @@
  */
 #include "src/file/digest.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,11 @@ pl_digester *pl_digester_free(pl_digester *digester)
     }
     free(digester);
     return NULL;
+}
+
+void pl_digest_thread_stop(void)
+{
+    OPENSSL_thread_stop();
 }
 
 int pl_digester_start(pl_digester *digester, uint32_t algorithms)

@@ -17,6 +17,9 @@ typedef struct pl_digest_set {
 
 int pl_digester_new(pl_digester **out);
 pl_digester *pl_digester_free(pl_digester *digester);
+/* Before a detached thread that digested ends: OpenSSL's memory for the thread must not be cleaned up while the process
+ * is on its way out. */
+void pl_digest_thread_stop(void);
 /* algorithms: mask of pl_algorithm, sha256 is added. Starts over. */
 int pl_digester_start(pl_digester *digester, uint32_t algorithms);
 int pl_digester_update(pl_digester *digester, const void *bytes, size_t length);

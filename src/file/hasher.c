@@ -394,6 +394,7 @@ static void *worker_main(void *context)
     }
     pthread_mutex_unlock(&h->lock);
     (void)pl_prober_free(w.prober);
+    pl_digest_thread_stop();
     pthread_mutex_lock(&h->lock);
     h->workers -= mine;
     leave(h);

@@ -85,7 +85,8 @@ static int open_descriptors(pl_daemon *d)
 static int open_ledger(pl_daemon *d)
 {
     pl_store_options recording = {.mode = PL_STORE_RECORDER, .log = d->log};
-    pl_store_options reading = {.mode = PL_STORE_READ, .log = d->log};
+    /* A miss of the hot cache reads a handful of pages, which the kernel has. */
+    pl_store_options reading = {.mode = PL_STORE_READ, .cache_kib = 256, .log = d->log};
     pl_writer_options writer = {.retain_ns = d->options->retain_ns,
                                 .max_db_size = d->options->max_db_size,
                                 .path_ttl_ns = d->options->path_ttl_ns};

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-static void durations_are_read(void **state)
+static void test_durations_are_read(void **state)
 {
     static const struct {
         const char *text;
@@ -35,7 +35,7 @@ static void durations_are_read(void **state)
     }
 }
 
-static void sizes_are_read(void **state)
+static void test_sizes_are_read(void **state)
 {
     static const struct {
         const char *text;
@@ -54,7 +54,7 @@ static void sizes_are_read(void **state)
     }
 }
 
-static void nonsense_is_refused_and_named(void **state)
+static void test_nonsense_is_refused_and_named(void **state)
 {
     static const char *const durations[] = {"",           "d",   "1x", "-1d", "1.5h", "99999999999999999999d",
                                             "999999999w", " 1d", "1d "};
@@ -78,9 +78,9 @@ static void nonsense_is_refused_and_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(durations_are_read),
-        cmocka_unit_test(sizes_are_read),
-        cmocka_unit_test(nonsense_is_refused_and_named),
+        cmocka_unit_test(test_durations_are_read),
+        cmocka_unit_test(test_sizes_are_read),
+        cmocka_unit_test(test_nonsense_is_refused_and_named),
     };
 
     return cmocka_run_group_tests_name("units", tests, NULL, NULL);

@@ -31,7 +31,7 @@ static const struct {
     {"about", "key,value"},
 };
 
-static void promised_columns_come_first(void **state)
+static void test_promised_columns_come_first(void **state)
 {
     const fixture *f = *state;
 
@@ -51,7 +51,7 @@ static void promised_columns_come_first(void **state)
 }
 
 /* Each column has a line of its CREATE VIEW that names it last and then says what it is. */
-static void every_column_is_commented(void **state)
+static void test_every_column_is_commented(void **state)
 {
     const fixture *f = *state;
     unsigned checked = 0;
@@ -82,7 +82,7 @@ static void every_column_is_commented(void **state)
     free(list);
 }
 
-static void file_says_what_it_is(void **state)
+static void test_file_says_what_it_is(void **state)
 {
     const fixture *f = *state;
 
@@ -101,7 +101,7 @@ static void file_says_what_it_is(void **state)
 }
 
 /* The WAL stays after the last close, so that a reader who cannot write the folder can open the file. */
-static void wal_stays(void **state)
+static void test_wal_stays(void **state)
 {
     const fixture *f = *state;
     struct stat status;
@@ -120,10 +120,10 @@ static void wal_stays(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(promised_columns_come_first, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(every_column_is_commented, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(file_says_what_it_is, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(wal_stays, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_promised_columns_come_first, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_every_column_is_commented, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_file_says_what_it_is, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_wal_stays, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("store_schema", tests, NULL, NULL);

@@ -7,7 +7,7 @@
 /* Batches close only when somebody flushes: nothing here depends on the clock. */
 static const pl_writer_options by_hand = {.batch_ns = 3600 * SECOND, .batch_count = 1000000};
 
-static void execution_comes_out_as_it_went_in(void **state)
+static void test_execution_comes_out_as_it_went_in(void **state)
 {
     const fixture *f = *state;
     pl_writer *w = open_writer(f->path, PL_STORE_RECORDER, &by_hand);
@@ -61,7 +61,7 @@ static void execution_comes_out_as_it_went_in(void **state)
     (void)pl_writer_free(w);
 }
 
-static void unknown_is_null(void **state)
+static void test_unknown_is_null(void **state)
 {
     const fixture *f = *state;
     pl_writer *w = open_writer(f->path, PL_STORE_RECORDER, &by_hand);
@@ -92,7 +92,7 @@ static void unknown_is_null(void **state)
 }
 
 /* The same events, once in one batch and once a batch each, give the same rows. */
-static void folded_equals_updated(void **state)
+static void test_folded_equals_updated(void **state)
 {
     const fixture *f = *state;
     char *answers[2];
@@ -145,7 +145,7 @@ static void folded_equals_updated(void **state)
     free(answers[1]);
 }
 
-static void ids_are_never_reused(void **state)
+static void test_ids_are_never_reused(void **state)
 {
     const fixture *f = *state;
     pl_writer *w = open_writer(f->path, PL_STORE_RECORDER, &by_hand);
@@ -168,7 +168,7 @@ static void ids_are_never_reused(void **state)
     (void)pl_writer_free(w);
 }
 
-static void a_record_that_cannot_be_stored_does_not_hold_up_others(void **state)
+static void test_a_record_that_cannot_be_stored_does_not_hold_up_others(void **state)
 {
     const fixture *f = *state;
     pl_writer *w = open_writer(f->path, PL_STORE_RECORDER, &by_hand);
@@ -189,7 +189,7 @@ static void a_record_that_cannot_be_stored_does_not_hold_up_others(void **state)
 }
 
 /* What comes after a flush began, or with no flush at all, is there after free. */
-static void free_commits_what_is_queued(void **state)
+static void test_free_commits_what_is_queued(void **state)
 {
     const fixture *f = *state;
     pl_writer *w = open_writer(f->path, PL_STORE_RECORDER, &by_hand);
@@ -202,12 +202,37 @@ static void free_commits_what_is_queued(void **state)
     assert_answer(f->path, "SELECT count(*) FROM process_events", "100");
 }
 
+/* What a storm left in memory goes once it is quiet; what is written then is none the worse for it. */
+static void test_rows_go_on_right_after_memory_was_given_back(void **state)
+{
+    const fixture *f = *state;
+    pl_writer *w = open_writer(f->path, PL_STORE_RECORDER, NULL);
+
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 21000; i++) {
+            pl_execution e = execution_of(pl_writer_next_eid(w));
+            while (pl_writer_execution(w, &e) == PL_ERR_QUEUE_FULL)
+                assert_int_equal(pl_writer_flush(w), 0);
+        }
+        assert_int_equal(pl_writer_flush(w), 0);
+        for (int sweep = 0; sweep < 2; sweep++) { /* the first one sees the storm, the second one the quiet */
+            assert_int_equal(pl_writer_retain(w, T0), 0);
+            assert_int_equal(pl_writer_flush(w), 0);
+        }
+    }
+    (void)pl_writer_free(w);
+    assert_answer(f->path, "SELECT count(*), count(DISTINCT path), count(DISTINCT cmdline) FROM process_events",
+                  "42000|1|1");
+    assert_answer(f->path, "SELECT count(*) FROM _path WHERE id <> 0 GROUP BY text HAVING count(*) > 1", "");
+    assert_answer(f->path, "SELECT execs FROM commands", "42000");
+}
+
 static void count_committed(void *context, int64_t eid)
 {
     *(int64_t *)context = eid;
 }
 
-static void full_batch_needs_no_flush(void **state)
+static void test_full_batch_needs_no_flush(void **state)
 {
     const fixture *f = *state;
     int64_t committed = 0;
@@ -245,7 +270,7 @@ static void *write_some(void *argument)
 }
 
 /* Two writers with their own caches, and readers between: no duplicates, no damage. */
-static void two_writers_and_a_reader(void **state)
+static void test_two_writers_and_a_reader(void **state)
 {
     const fixture *f = *state;
     pl_writer *a = open_writer(f->path, PL_STORE_RECORDER, NULL), *b = open_writer(f->path, PL_STORE_WRITE, NULL);
@@ -291,7 +316,7 @@ static void adopt(void *context, int64_t eid, pid_t pid, uint64_t start_ticks, i
 }
 
 /* A run that was killed: ended at its last commit, its executions lost, gone with the boot, or adopted. */
-static void next_run_settles_the_last(void **state)
+static void test_next_run_settles_the_last(void **state)
 {
     const fixture *f = *state;
     struct adopted adopted = {0};
@@ -360,7 +385,7 @@ static void next_run_settles_the_last(void **state)
     (void)pl_writer_free(w);
 }
 
-static void gaps_and_alerts(void **state)
+static void test_gaps_and_alerts(void **state)
 {
     const fixture *f = *state;
     pl_writer *w = open_writer(f->path, PL_STORE_RECORDER, &by_hand);
@@ -386,16 +411,17 @@ static void gaps_and_alerts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(execution_comes_out_as_it_went_in, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(unknown_is_null, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(folded_equals_updated, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(ids_are_never_reused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_record_that_cannot_be_stored_does_not_hold_up_others, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(free_commits_what_is_queued, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(full_batch_needs_no_flush, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(two_writers_and_a_reader, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(next_run_settles_the_last, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(gaps_and_alerts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_execution_comes_out_as_it_went_in, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_unknown_is_null, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_folded_equals_updated, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_ids_are_never_reused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_record_that_cannot_be_stored_does_not_hold_up_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_free_commits_what_is_queued, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_rows_go_on_right_after_memory_was_given_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_full_batch_needs_no_flush, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_two_writers_and_a_reader, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_next_run_settles_the_last, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gaps_and_alerts, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("store_writer", tests, NULL, NULL);
