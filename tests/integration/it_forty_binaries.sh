@@ -14,6 +14,7 @@ for i in {1..40}; do
   "$work/bin/program-$i" nap 100 "argument $i"
 done
 settled "path GLOB '$work/bin/*'" 40
+wait_sql 30 "SELECT count(*) FROM process_events WHERE path GLOB '$work/bin/*' AND end_reason IS NULL" 0
 for i in {1..40}; do
   path=$work/bin/program-$i
   equal "row of $path" "$path|$path nap 100 argument $i|[\"$path\",\"nap\",\"100\",\"argument $i\"]|ok|$(sha256 "$path")|0||exit|netlink" \
