@@ -164,7 +164,6 @@ const void *pl_query_blob(const pl_query *query, int column, size_t *length)
     return bytes;
 }
 
-/* Appends the value that is bound to quote's parameter. */
 /* What a statement of one parameter, already bound, makes of it. */
 static bool append_result(sqlite3_stmt *statement, sqlite3_str *json)
 {

@@ -67,7 +67,7 @@ if ((EUID == 0)) && command -v setpriv >/dev/null; then
   findings "${as_nobody[@]}"
   equal "status as nobody" 1 "$status"
   grep -q "^ledger|$work/home/.local/state/procledger/ledger.db|missing|" "$work/findings" || fail "the default ledger: $(cat "$work/findings")"
-  for capability in CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_LEASE; do
+  for capability in CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_LEASE CAP_SYS_NICE; do
     grep -qE "^capability\|$capability\|missing\|.*(root|setcap|AmbientCapabilities)" "$work/findings" ||
       fail "$capability is missing, and how to get it: $(cat "$work/findings")"
   done

@@ -120,6 +120,7 @@ static void check_capabilities(doctor *d)
         {CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "executables and arguments of other users' processes", true},
         {CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "executables that only their owner can read", true},
         {CAP_LEASE, "CAP_LEASE", "proof that nobody writes while a file is hashed", true},
+        {CAP_SYS_NICE, "CAP_SYS_NICE", "quick processes looked at before they are gone", true},
         {CAP_SYS_ADMIN, "CAP_SYS_ADMIN", "descriptors of files at the moment they are executed", false},
     };
     uint64_t held = 0;
@@ -221,7 +222,7 @@ static void check_watches(doctor *d)
 
     if (!file || fscanf(file, "%" SCNu64, &most) != 1)
         return;
-    (void)snprintf(text, sizeof(text), "%" PRIu64 " files can be watched for changes", most);
+    (void)snprintf(text, sizeof(text), "%" PRIu64 " files could be watched for changes (not in this version)", most);
     finding(d, "kernel", "inotify watches", most < WATCHES_ENOUGH ? "optional" : "ok", text,
             most < WATCHES_ENOUGH ? "sysctl fs.inotify.max_user_watches=524288" : NULL);
 }

@@ -320,7 +320,7 @@ const pl_command pl_command_sum = {
         "  -c, --check [--ignore-missing] [--quiet] [--status] [--strict] [-w, --warn]\n"
         "      --stats         one line on stderr at the end: files, hits, bytes read, time\n"
         "      --db=FILE       the ledger; default: $PROCLEDGER_DB, else that of this user\n"
-        "      --socket=FILE   the recorder's socket\n"
+        "      --socket=FILE   the recorder's socket (not served in this version)\n"
         "      --help          this text\n",
     .run_raw = run_raw,
 };

@@ -64,7 +64,7 @@ static void help_flags(FILE *out, uint32_t takes)
                     "      --color=WHEN    auto, always, never\n"
                     "      --strict        exit with 3 when a gap makes the answer partial\n"
                     "      --db=FILE       the ledger; default: $PROCLEDGER_DB, else that of this user\n"
-                    "      --socket=FILE   the recorder's socket\n",
+                    "      --socket=FILE   the recorder's socket (not served in this version)\n",
                     out);
     (void)fputs("  -h, --help          this text\n", out);
 }
