@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define FORK_WORTH_NS PL_NS_PER_S                  /* a process that never executed is recorded if it lived longer */
+#define COUNTERS_NS (INT64_C(200) * PL_NS_PER_MS)  /* as often as a batch is committed */
 #define SEEN_FLUSH_NS (INT64_C(300) * PL_NS_PER_S) /* last_seen reaches the disk lazily */
 
 struct pl_recorder {
@@ -31,6 +32,7 @@ struct pl_recorder {
     uint64_t executions, lost;
     int64_t seen_flushed_ns;
     pl_run_counters written; /* what runs has */
+    int64_t counted_ns;      /* boottime of the last look at them */
 };
 
 static int64_t wall_of_boottime(const pl_recorder *recorder, int64_t boottime_ns)
@@ -303,7 +305,8 @@ static int64_t continue_adopted(pl_recorder *recorder, const pl_image *image, pl
     if (!pl_adoption_take(recorder->adoption, image->pid, image->start_ticks, &adopted))
         return 0;
     pl_auto_free char *path = adopted.path;
-    if (path && image->exe && strcmp(path, image->exe) == 0) {
+    /* Of an executable that cannot be read neither look knows the path. */
+    if (path && image->exe ? strcmp(path, image->exe) == 0 : !path && !image->exe) {
         if (process) {
             process->eid = adopted.eid;
             process->parent_eid = adopted.parent_eid;
@@ -444,9 +447,31 @@ static void on_lost(pl_recorder *recorder, const pl_event *event)
                  event->reason);
 }
 
+static void write_counters(pl_recorder *recorder)
+{
+    pl_run_counters counters;
+
+    pl_recorder_counters(recorder, &counters);
+    if (memcmp(&counters, &recorder->written, sizeof(counters)) == 0)
+        return; /* an idle machine writes nothing */
+    if (pl_writer_run_counters(recorder->options.writer, &counters, pl_clock_realtime_ns(recorder->options.clock)) == 0)
+        recorder->written = counters;
+}
+
+/* The counters of the run follow what is committed, not the sweep. */
+static void count_now_and_then(pl_recorder *recorder, int64_t now_ns)
+{
+    if (now_ns - recorder->counted_ns < COUNTERS_NS)
+        return;
+    recorder->counted_ns = now_ns;
+    write_counters(recorder);
+}
+
 void pl_recorder_event(void *context, pl_event *event)
 {
     pl_recorder *recorder = context;
+
+    count_now_and_then(recorder, pl_clock_boottime_ns(recorder->options.clock));
 
     switch (event->kind) {
     case PL_EVENT_FORK:
@@ -549,17 +574,6 @@ void pl_recorder_counters(pl_recorder *recorder, pl_run_counters *out)
         .hits_ledger = stats.hits_ledger,
         .watches = stats.watches,
     };
-}
-
-static void write_counters(pl_recorder *recorder)
-{
-    pl_run_counters counters;
-
-    pl_recorder_counters(recorder, &counters);
-    if (memcmp(&counters, &recorder->written, sizeof(counters)) == 0)
-        return; /* an idle machine writes nothing */
-    if (pl_writer_run_counters(recorder->options.writer, &counters, pl_clock_realtime_ns(recorder->options.clock)) == 0)
-        recorder->written = counters;
 }
 
 void pl_recorder_flush(pl_recorder *recorder)

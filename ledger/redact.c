@@ -38,6 +38,21 @@ static bool name_is_secret(const char *name, size_t length)
     return false;
 }
 
+/* Where the value of the first secret name in "a=1&token=x", "-c 'A=1 B --password=y'" begins; more than length: there is none. */
+static size_t secret_value(const char *arg, size_t length)
+{
+    size_t name = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        if (arg[i] != '=')
+            continue;
+        if (name_is_secret(arg + name, i - name))
+            return i + 1;
+        name = i + 1;
+    }
+    return length + 1;
+}
+
 int pl_redact_argv(const char *argv, size_t length, char **out, size_t *out_length)
 {
     /* Each argument grows by at most the mask: an empty value becomes "***". Two bytes are the least argument
@@ -54,20 +69,18 @@ int pl_redact_argv(const char *argv, size_t length, char **out, size_t *out_leng
     for (size_t i = 0; i < length;) {
         const char *arg = argv + i;
         size_t n = strnlen(arg, length - i);
-        const char *equals = memchr(arg, '=', n);
-        size_t name = equals ? (size_t)(equals - arg) : n;
-        size_t keep = n;
-        bool option = n > 0 && arg[0] == '-';
         bool masked = false;
+        size_t keep = n;
 
-        if (mask_next && !option) {
+        if (mask_next && !(n > 1 && arg[0] == '-' && arg[1] == '-')) {
             keep = 0;
             masked = true;
-        } else if (equals && !first && name_is_secret(arg, name)) {
-            keep = name + 1;
-            masked = true;
+        } else if (!first) {
+            size_t value = secret_value(arg, n);
+            masked = value <= n;
+            keep = masked ? value : n;
         }
-        mask_next = !first && !equals && option && name_is_secret(arg, n);
+        mask_next = !first && n > 0 && arg[0] == '-' && !memchr(arg, '=', n) && name_is_secret(arg, n);
         memcpy(text + at, arg, keep);
         at += keep;
         if (masked) {

@@ -258,6 +258,10 @@ int pl_append_hash(pl_append *append, const pl_execution_hash *hash)
     rc = content_of(append, hash->hash_state, &hash->digests, hash->size, &content);
     if (rc < 0)
         return rc;
+    /* What ran is what was executed: a digest that is there is never replaced by another, whoever asks again. */
+    if (!hash->script && image.hash_state == PL_HASH_OK &&
+        (hash->hash_state != PL_HASH_OK || content != image.content_id))
+        return 0;
     bool settles = !hash->script && image.hash_state == PL_HASH_PENDING && hash->hash_state != PL_HASH_PENDING;
     if (hash->script) {
         image.script_content_id = content;

@@ -52,6 +52,7 @@ int pl_error_code(int errnum)
         return PL_ERR_PERMISSION;
     case ENOSPC:
     case EDQUOT:
+    case EFBIG: /* RLIMIT_FSIZE */
         return PL_ERR_FULL;
     case EROFS:
         return PL_ERR_READ_ONLY;

@@ -13,9 +13,11 @@
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
 #include "src/base/notify.h"
+#include "src/base/text.h"
 #include "tools/procledgerd/live.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -43,6 +45,7 @@ struct pl_daemon {
     pl_source *source;
     struct pollfd polls[POLL_COUNT];
     size_t pins; /* files that may wait for their hash: each takes two descriptors at most */
+    pl_live live;
     bool run_open, stopped;
 };
 
@@ -145,6 +148,7 @@ static int open_recorder(pl_daemon *d)
         .hashing = d->options->hashing,
         .pid_ttl_ns = d->options->pid_ttl_ns,
         .live = d->options->live ? pl_live_print : NULL,
+        .context = &d->live,
     };
     pl_source_options source;
     char why[512] = "";
@@ -382,7 +386,10 @@ static int turn(pl_daemon *d)
 
 int pl_daemon_run(pl_daemon *d)
 {
-    (void)fprintf(stderr, "procledgerd: ready source=%s db=%s\n", d->source->class->name, d->db);
+    char db[4 * PATH_MAX]; /* escaped: one line, whatever the file is called */
+
+    (void)pl_text_escape_into(d->db, strlen(d->db), db, sizeof(db));
+    (void)fprintf(stderr, "procledgerd: ready source=%s db=%s\n", d->source->class->name, db);
     pl_notify_ready();
     while (!d->stopped) {
         if (poll(d->polls, POLL_COUNT, -1) < 0 && errno != EINTR)

@@ -5,7 +5,12 @@
 
 #include "ledger/recorder.h"
 
-/* For pl_recorder_options.live; no context. A reader that went away ends the lines, not the recording. */
+typedef struct pl_live {
+    uint64_t left_out; /* lines that standard output had no room for, and that were not told yet */
+} pl_live;             /* all zero at first */
+
+/* For pl_recorder_options.live; context: a pl_live. Never waits: a reader that pauses (Ctrl-S, a full pipe) misses lines
+ * and is told how many; one that went away ends the lines. Neither touches the recording. */
 void pl_live_print(void *context, const pl_live_execution *execution);
 
 #endif

@@ -50,6 +50,7 @@ int main(int argc, char **argv)
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
     (void)sigaddset(&signals, SIGHUP);  /* the terminal of --live was closed: an end like any other */
+    (void)sigaddset(&signals, SIGXFSZ); /* a limit on the size of files is a full disk, not an end */
     (void)sigaddset(&signals, SIGPIPE); /* a reader of --live that goes away must not end the recording */
     (void)sigprocmask(SIG_BLOCK, &signals, NULL);
     pl_log_init_stderr(&log, "procledgerd", PL_LOG_INFO);

@@ -164,8 +164,8 @@ static void test_code_of_an_errno(void **state)
     static const struct {
         int errnum, code;
     } special[] = {
-        {EACCES, PL_ERR_PERMISSION}, {EPERM, PL_ERR_PERMISSION}, {ENOSPC, PL_ERR_FULL}, {EDQUOT, PL_ERR_FULL},
-        {EROFS, PL_ERR_READ_ONLY},   {ENOMEM, PL_ERR_NOMEM},     {EIO, PL_ERR_IO},
+        {EACCES, PL_ERR_PERMISSION}, {EPERM, PL_ERR_PERMISSION}, {ENOSPC, PL_ERR_FULL},  {EDQUOT, PL_ERR_FULL},
+        {EFBIG, PL_ERR_FULL},        {EROFS, PL_ERR_READ_ONLY},  {ENOMEM, PL_ERR_NOMEM}, {EIO, PL_ERR_IO},
     };
 
     (void)state;

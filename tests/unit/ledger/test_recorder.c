@@ -518,6 +518,50 @@ static void test_hashing_on_again_fills_in_what_is_missing(void **state)
     fixture_free(f);
 }
 
+/* A restart, or whoever else asks again, never puts another binary's checksum into an old row. */
+static void test_a_row_keeps_the_checksum_that_it_has(void **state)
+{
+    fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
+    pl_image image;
+
+    (void)state;
+    send_exec(f, 1001, 1, f->hello);
+    settle(f);
+    close_rooms(f);
+    pl_temp_write(f->hello, "other bytes under the same name", 31, 0755);
+    open_rooms(f, PL_ARGV_FULL, NULL, true);
+    pl_recorder_set_source(f->recorder, PL_EVENTS_SNAPSHOT, "snapshot");
+    pl_recorder_adopt(f->recorder, 1, 1001, 10010, 0, f->hello);
+    image_of(f, &image, 1001, 1, f->hello);
+    image.exec_boottime_ns = 0;
+    pl_event event = {.kind = PL_EVENT_EXEC, .pid = 1001, .image = &image};
+    pl_recorder_event(f->recorder, &event);
+    pl_image_deinit(&image);
+    check_sql(f, "select eid, hash_state, sha256 from process_events", "1|ok|" HELLO_SHA256 "\n");
+    fixture_free(f);
+}
+
+/* What cannot be read twice is not two processes. */
+static void test_an_unreadable_process_of_the_last_run_keeps_its_row(void **state)
+{
+    fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
+    pl_image image;
+
+    (void)state;
+    pl_recorder_set_source(f->recorder, PL_EVENTS_SNAPSHOT, "snapshot");
+    pl_recorder_adopt(f->recorder, 77, 1, 5, 0, NULL);
+    pl_image_init(&image);
+    image.pid = 1;
+    image.start_ticks = 5;
+    image.name = strdup("init");
+    image.exe_errno = EACCES;
+    pl_event event = {.kind = PL_EVENT_EXEC, .pid = 1, .image = &image};
+    pl_recorder_event(f->recorder, &event);
+    pl_image_deinit(&image);
+    check_sql(f, "select count(*) from process_events", "0\n"); /* no second row */
+    fixture_free(f);
+}
+
 static void test_lost_events_become_a_gap(void **state)
 {
     fixture *f = fixture_new(PL_ARGV_FULL, NULL, true);
@@ -623,6 +667,8 @@ int main(void)
         cmocka_unit_test(test_a_missing_hash_is_a_state_and_never_text),
         cmocka_unit_test(test_hashing_off_computes_and_serves_none),
         cmocka_unit_test(test_hashing_on_again_fills_in_what_is_missing),
+        cmocka_unit_test(test_a_row_keeps_the_checksum_that_it_has),
+        cmocka_unit_test(test_an_unreadable_process_of_the_last_run_keeps_its_row),
         cmocka_unit_test(test_lost_events_become_a_gap),
         cmocka_unit_test(test_a_snapshot_adds_what_no_event_told_and_nothing_twice),
         cmocka_unit_test(test_a_process_of_the_last_run_keeps_its_row),

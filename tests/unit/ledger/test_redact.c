@@ -43,6 +43,10 @@ static void test_values_of_secrets_are_masked(void **state)
 static void test_doubt_is_masked(void **state)
 {
     (void)state;
+    check(WORDS("a\0--password\0-hunter10"), WORDS("a\0--password\0***"));
+    check(WORDS("a\0A=b --password=hunter4"), WORDS("a\0A=b --password=***"));
+    check(WORDS("curl\0https://x/?a=1&token=hunter6"), WORDS("curl\0https://x/?a=1&token=***"));
+    check(WORDS("a\0--token="), WORDS("a\0--token=***"));
     check(WORDS("a\0sshkey=1\0monkey-wrench=1"), WORDS("a\0sshkey=***\0monkey-wrench=***"));
 }
 
