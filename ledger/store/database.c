@@ -48,7 +48,8 @@ static int code_of(int result)
  * I/O error, so errnum, of the call that failed, is asked, too. */
 static bool disk_was_full(int code, int errnum)
 {
-    return (code == PL_ERR_IO || code == PL_ERR_PERMISSION) && (errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG);
+    return (code == PL_ERR_IO || code == PL_ERR_PERMISSION) &&
+           (errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG);
 }
 
 int pl_database_error(const pl_store *store, int result, const char *what)

@@ -11,10 +11,11 @@ length=$("$work/helper" deep "$work/deep" 4095) || fail "cannot make the path"
 equal "length that was made" 4095 "$length"
 where="path GLOB '$work/deep/*'"
 settled "$where" 1
+wait_sql 30 "SELECT end_reason FROM process_events WHERE $where" exit
 equal "row" "4095|ok|$(sha256 "$work/helper")|0" \
   "$(sql "SELECT length(path), hash_state, sha256, exit_code FROM process_events WHERE $where")"
 long=$(sql "SELECT path FROM process_events WHERE $where")
 ledger who "$long" >"$work/who" || fail "who: status $?"
-ledger log -n 50 --ndjson >"$work/log" || fail "log: status $?"
+ledger log --ndjson >"$work/log" || fail "log: status $?"
 grep -qF "$long" "$work/log" || fail "log --ndjson does not have the whole path"
 stop_daemon
