@@ -54,7 +54,10 @@ static int read_open(pl_append *append, int64_t path_id, uint64_t mnt_ns, struct
                      .size = (uint64_t)sqlite3_column_int64(s, 7),
                      .mtime_ns = sqlite3_column_int64(s, 8),
                      .ctime_ns = sqlite3_column_int64(s, 9),
-                     .btime_ns = sqlite3_column_int64(s, 10)},
+                     .btime_ns = sqlite3_column_int64(s, 10),
+                     .mode = (uint32_t)sqlite3_column_int64(s, 11),
+                     .uid = (uint32_t)sqlite3_column_int64(s, 12),
+                     .gid = (uint32_t)sqlite3_column_int64(s, 13)},
     };
     (void)sqlite3_reset(s);
     return 1;
@@ -171,6 +174,10 @@ static enum step judge(const struct open_version *open, const pl_sighting *v, in
     if (open->hash_state != PL_HASH_OK || open->content_id == content_id) {
         if (!same_inode)
             return REPLACED;
+        /* The same bytes for other people, or with other rights: since when is history, too. */
+        if (open->hash_state == PL_HASH_OK &&
+            (was.mode != v->identity.mode || was.uid != v->identity.uid || was.gid != v->identity.gid))
+            return MODIFIED;
         /* Read again without proof: what was proven of this identity in this boot still is. */
         return same_identity && same_boot && open->cacheable && !v->cacheable ? TOUCH : REFRESH;
     }

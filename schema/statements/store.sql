@@ -106,8 +106,8 @@ INSERT INTO _binary(path_id, container, content_id, first_time, last_time, execs
   last_time = max(last_time, excluded.last_time), execs = execs + excluded.execs
 
 -- name: st_version_open
-SELECT content_id, hash_state, cacheable, boot_id, inode, dev_major, dev_minor, size, mtime_ns, ctime_ns, btime_ns
-  FROM _version WHERE path_id = ?1 AND mnt_ns = ?2 AND end_time IS NULL
+SELECT content_id, hash_state, cacheable, boot_id, inode, dev_major, dev_minor, size, mtime_ns, ctime_ns, btime_ns, mode,
+  uid, gid FROM _version WHERE path_id = ?1 AND mnt_ns = ?2 AND end_time IS NULL
 
 -- name: st_version_insert
 INSERT INTO _version(path_id, mnt_ns, container, content_id, hash_state, assurance, cacheable, size, mode, uid, gid,

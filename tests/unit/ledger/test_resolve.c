@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -326,6 +327,21 @@ static void test_a_hard_link_is_one_hash_and_two_histories(void **state)
     free(other);
 }
 
+/* Bytes that became setuid were not so since they were first seen. */
+static void test_another_mode_of_the_same_bytes_is_another_version(void **state)
+{
+    fixture *f = *state;
+
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+    assert_return_code(chmod(f->file, 04755), errno);
+    atomic_store(&f->clock.realtime_ns, pl_clock_realtime_ns(pl_clock_system()) + 20 * S);
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+    check_source(f, f->file, PL_SOURCE_HOT);
+    check_sql(f, "select mode & 4095, end_reason, count(*) over () from file_history order by version_id",
+              "493|modified|2\n2541|~|2\n");
+    check_sql(f, "select count(distinct sha256) from file_history", "1\n");
+}
+
 static void test_a_file_with_a_writer_is_answered_and_not_kept(void **state)
 {
     fixture *f = *state;
@@ -354,6 +370,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_clock_set_back_drops_what_is_newer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_clock_set_back_while_nothing_ran_is_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_hard_link_is_one_hash_and_two_histories, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_another_mode_of_the_same_bytes_is_another_version, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_file_with_a_writer_is_answered_and_not_kept, setup, teardown),
     };
 

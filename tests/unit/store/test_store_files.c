@@ -152,7 +152,7 @@ static void test_same_bytes_seen_again_only_move_the_time(void **state)
     assert_answer(r->f->path, HISTORY, "01|ok|0|7|NULL|NULL|exec");
 }
 
-static void test_chmod_refreshes_the_version(void **state)
+static void test_chmod_and_chown_begin_a_version(void **state)
 {
     room *r = *state;
     pl_sighting v = sighting_of("/bin/x", 5, 1, T0), before = v;
@@ -161,9 +161,17 @@ static void test_chmod_refreshes_the_version(void **state)
     v.identity.mode = S_IFREG | 0700;
     v.identity.ctime_ns += SECOND;
     see(r, &v);
-    assert_answer(r->f->path, "SELECT count(*), mode FROM file_history", "1|33216");
     assert_known(r, &v, BOOT_A, T0, 1);
     assert_not_known(r, &before, BOOT_A, T0);
+    v.identity.uid++;
+    v.identity.ctime_ns += SECOND;
+    see(r, &v);
+    v.identity.ctime_ns += SECOND; /* something else of it changed */
+    see(r, &v);
+    assert_answer(r->f->path, "SELECT mode, end_reason, count(*) OVER () FROM file_history ORDER BY version_id LIMIT 1",
+                  "33261|modified|3");
+    assert_answer(r->f->path, "SELECT mode, end_reason FROM file_history ORDER BY version_id DESC LIMIT 1",
+                  "33216|NULL");
 }
 
 static void test_other_bytes_in_the_same_inode_are_modified(void **state)
@@ -590,7 +598,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_first_sighting_opens_a_version, open_room, close_room),
         cmocka_unit_test_setup_teardown(test_everything_of_an_identity_comes_back, open_room, close_room),
         cmocka_unit_test_setup_teardown(test_same_bytes_seen_again_only_move_the_time, open_room, close_room),
-        cmocka_unit_test_setup_teardown(test_chmod_refreshes_the_version, open_room, close_room),
+        cmocka_unit_test_setup_teardown(test_chmod_and_chown_begin_a_version, open_room, close_room),
         cmocka_unit_test_setup_teardown(test_other_bytes_in_the_same_inode_are_modified, open_room, close_room),
         cmocka_unit_test_setup_teardown(test_another_inode_is_replaced_even_by_equal_bytes, open_room, close_room),
         cmocka_unit_test_setup_teardown(test_inode_used_again_is_another_file, open_room, close_room),
