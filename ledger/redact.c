@@ -38,7 +38,8 @@ static bool name_is_secret(const char *name, size_t length)
     return false;
 }
 
-/* Where the value of the first secret name in "a=1&token=x", "-c 'A=1 B --password=y'" begins; more than length: there is none. */
+/* Where the value of the first secret name in "a=1&token=x" or "A=1 B --password=y" begins; more than length: there is
+ * none. */
 static size_t secret_value(const char *arg, size_t length)
 {
     size_t name = 0;

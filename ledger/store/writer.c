@@ -284,8 +284,8 @@ static void begin_run(pl_writer *w, pl_run_request *request)
     settle(w);
 }
 
-/* After a storm, once little is written: ids of interned values, pages that SQLite cached, what the heap holds free. The daemon's memory is
- * then what it needs, not what it once needed. */
+/* After a storm, once little is written: ids of interned values, pages that SQLite cached, what the heap holds free. The
+ * daemon's memory is then what it needs, not what it once needed. */
 static void give_memory_back(pl_writer *w)
 {
     uint64_t since = w->written - w->written_at_sweep;
