@@ -46,6 +46,7 @@ typedef struct job {
 
 struct pl_resolve {
     pl_resolve_options options;
+    pl_resolve_listener listener; /* set before the first look-up */
     pl_hasher *hasher;
     pthread_mutex_t cache_lock;
     pl_file_cache *cache;
@@ -80,6 +81,21 @@ static void answer_from_cache(const pl_cached_file *file, pl_answer_source sourc
         .source = source, .assurance = file->assurance, .identity = file->identity, .digests = file->digests};
 }
 
+/* When a look at place counts as having seen it. */
+static int64_t seen_at(const pl_resolve *resolve, const pl_place *place)
+{
+    return place && place->background ? place->seen_ns : pl_clock_boottime_ns(resolve->options.clock);
+}
+
+static void tell(const pl_resolve *resolve, const pl_place *place, const pl_identity *identity, int outcome,
+                 bool proven, pl_tier tier)
+{
+    pl_learned learned = {.place = place, .identity = identity, .outcome = outcome, .proven = proven, .tier = tier};
+
+    if (resolve->listener.learned && place && place->path)
+        resolve->listener.learned(resolve->listener.context, &learned);
+}
+
 /* The part of a sighting that every kind has. */
 static void sighting_init(const pl_resolve *resolve, const pl_place *place, pl_sighting *out)
 {
@@ -89,6 +105,7 @@ static void sighting_init(const pl_resolve *resolve, const pl_place *place, pl_s
         .container = place->container,
         .time_ns = pl_clock_realtime_ns(resolve->options.clock),
         .detected_by = place->detected_by,
+        .unseen = place->background,
         .wall_minus_boot_ns = wall_minus_boot(resolve),
     };
     memcpy(out->boot_id, resolve->options.boot_id, sizeof(out->boot_id));
@@ -121,7 +138,7 @@ static bool has_algorithms(const pl_resolve *resolve, const pl_digest_set *diges
 static bool find_hot(pl_resolve *resolve, const pl_identity *identity, const pl_place *place, pl_cached_file *out,
                      bool *path_known)
 {
-    int64_t now = pl_clock_boottime_ns(resolve->options.clock);
+    int64_t now = seen_at(resolve, place);
     const char *path = place ? place->path : NULL;
     bool found;
 
@@ -143,8 +160,10 @@ bool pl_resolve_hot(pl_resolve *resolve, const pl_identity *identity, const pl_p
 
     if (!find_hot(resolve, identity, place, &file, &path_known))
         return false;
-    if (!path_known)
+    if (!path_known) {
         record_alias(resolve, &file, place);
+        tell(resolve, place, identity, PL_OK, true, file.tier);
+    }
     atomic_fetch_add_explicit(&resolve->hits_hot, 1, memory_order_relaxed);
     answer_from_cache(&file, PL_SOURCE_HOT, out);
     return true;
@@ -153,7 +172,7 @@ bool pl_resolve_hot(pl_resolve *resolve, const pl_identity *identity, const pl_p
 /* Enters what was proven into the cache. Failure to remember is not a failure to answer. */
 static void learn(pl_resolve *resolve, const pl_cached_file *file, const pl_place *place)
 {
-    int64_t now = pl_clock_boottime_ns(resolve->options.clock);
+    int64_t now = seen_at(resolve, place);
 
     pthread_mutex_lock(&resolve->cache_lock);
     if (pl_file_cache_insert(resolve->cache, file, now) == 0 && place->path)
@@ -207,6 +226,7 @@ bool pl_resolve_recall(pl_resolve *resolve, const pl_identity *identity, const p
         return false; /* of another boot (reuse_across_reboot): a worker compares the file system too */
     cached_from_known(&known, identity, &file);
     learn(resolve, &file, place);
+    tell(resolve, place, identity, PL_OK, true, file.tier);
     atomic_fetch_add_explicit(&resolve->hits_ledger, 1, memory_order_relaxed);
     answer_from_cache(&file, PL_SOURCE_LEDGER, out);
     return true;
@@ -258,8 +278,10 @@ static bool job_known(void *context, const pl_identity *identity, int fd, pl_pro
         cached_from_known(&known, identity, &file);
         learn(resolve, &file, &j->place);
     }
-    if (!path_known || !j->known_hot)
+    if (!path_known || !j->known_hot) {
         record_alias(resolve, &file, &j->place);
+        tell(resolve, &j->place, identity, PL_OK, true, file.tier);
+    }
     *result = (pl_probe_result){
         .assurance = file.assurance, .identity = *identity, .fs.tier = file.tier, .digests = file.digests};
     return true;
@@ -340,6 +362,9 @@ static void job_done(void *context, const pl_probe_result *result, bool was_know
         .assurance = result->assurance,
         .identity = result->identity,
         .digests = result->digests,
+        .proven = was_known || cacheable,
+        .retry_ns = result->outcome == PL_OK && result->uncached == PL_UNCACHED_YOUNG ? result->retry_ns : 0,
+        .tier = result->fs.tier,
     };
 
     if (was_known) {
@@ -352,6 +377,8 @@ static void job_done(void *context, const pl_probe_result *result, bool was_know
         if (cacheable)
             learn(resolve, &file, &j->place);
         record_read(j, result, cacheable);
+        if (result->outcome != PL_PENDING && result->identity.nlink)
+            tell(resolve, &j->place, &result->identity, result->outcome, cacheable, result->fs.tier);
     }
     if (result->outcome != PL_OK)
         atomic_fetch_add_explicit(&resolve->failures, 1, memory_order_relaxed);
@@ -374,11 +401,14 @@ static size_t job_forbidden(void *context, pl_identity *out, size_t n)
     return pl_resolve_forbidden(j->resolve, out, n);
 }
 
-/* Hands the job to the hasher with a descriptor of its own. The job stays the caller's on failure. */
-static int job_start(job *j, int fd, bool urgent)
+/* Hands the job to the hasher with a descriptor of its own, or (fd -1) as a path below root_fd. The job stays the
+ * caller's on failure. */
+static int job_start(job *j, int fd, int root_fd, bool urgent)
 {
     pl_hash_job hash = {
         .fd = fd,
+        .path = fd < 0 ? j->path : NULL,
+        .root_fd = root_fd,
         .algorithms = j->resolve->options.algorithms,
         .urgent = urgent,
         .forbidden = job_forbidden,
@@ -390,31 +420,48 @@ static int job_start(job *j, int fd, bool urgent)
     return pl_hasher_submit(j->resolve->hasher, &hash);
 }
 
-int pl_resolve_submit(pl_resolve *resolve, int fd, const pl_place *place, bool urgent, pl_answer_fn done, void *context)
+/* NULL: out of memory. */
+static job *job_new(pl_resolve *resolve, const pl_place *place, pl_answer_fn done, void *context)
 {
     job *j = calloc(1, sizeof(*j));
 
     if (!j)
+        return NULL;
+    *j = (job){.resolve = resolve, .place = *place, .done = done, .context = context, .fd = -1};
+    j->path = place->path ? strdup(place->path) : NULL;
+    j->container = place->container ? strdup(place->container) : NULL;
+    if ((place->path && !j->path) || (place->container && !j->container))
+        return job_free(j);
+    j->place.path = j->path;
+    j->place.container = j->container;
+    return j;
+}
+
+int pl_resolve_submit(pl_resolve *resolve, int fd, const pl_place *place, bool urgent, pl_answer_fn done, void *context)
+{
+    job *j = job_new(resolve, place, done, context);
+
+    if (!j)
         return pl_error_nomem();
-    j->resolve = resolve;
-    j->place = *place;
-    j->done = done;
-    j->context = context;
-    j->fd = -1;
-    if (place->path && !(j->place.path = j->path = strdup(place->path)))
-        goto nomem;
-    if (place->container && !(j->place.container = j->container = strdup(place->container)))
-        goto nomem;
     /* No descriptor left: the file is read all the same, and once more when it is next asked for. */
     if (resolve->options.retry_limit)
         j->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    int r = job_start(j, fd, urgent);
+    int r = job_start(j, fd, -1, urgent);
     if (r < 0)
         (void)job_free(j);
     return r;
-nomem:
-    (void)job_free(j);
-    return pl_error_nomem();
+}
+
+int pl_resolve_submit_path(pl_resolve *resolve, int root_fd, const pl_place *place, pl_answer_fn done, void *context)
+{
+    job *j = job_new(resolve, place, done, context);
+
+    if (!j)
+        return pl_error_nomem();
+    int r = job_start(j, -1, root_fd, false);
+    if (r < 0)
+        (void)job_free(j);
+    return r;
 }
 
 int64_t pl_resolve_retry(pl_resolve *resolve)
@@ -436,18 +483,79 @@ int64_t pl_resolve_retry(pl_resolve *resolve)
             return wait;
         due->next = NULL;
         int fd = pl_steal_fd(&due->fd);
-        if (job_start(due, fd, false) < 0) {
+        if (job_start(due, fd, -1, false) < 0) {
             pl_cleanup_close(&fd);
             (void)job_free(due);
         }
     }
 }
 
+void pl_resolve_listen(pl_resolve *resolve, const pl_resolve_listener *listener)
+{
+    resolve->listener = listener ? *listener : (pl_resolve_listener){0};
+}
+
 void pl_resolve_touch(pl_resolve *resolve, const char *path, uint64_t mnt_ns)
 {
     pthread_mutex_lock(&resolve->cache_lock);
-    pl_file_cache_touch(resolve->cache, path, mnt_ns, pl_clock_boottime_ns(resolve->options.clock));
+    bool found = pl_file_cache_touch(resolve->cache, path, mnt_ns, pl_clock_boottime_ns(resolve->options.clock));
     pthread_mutex_unlock(&resolve->cache_lock);
+    if (!found && resolve->listener.seen)
+        resolve->listener.seen(resolve->listener.context, path, mnt_ns);
+}
+
+void pl_resolve_drop(pl_resolve *resolve, const pl_identity *identity)
+{
+    pthread_mutex_lock(&resolve->cache_lock);
+    (void)pl_file_cache_drop(resolve->cache, identity);
+    pthread_mutex_unlock(&resolve->cache_lock);
+}
+
+int pl_resolve_live(pl_resolve *resolve, int64_t after_id, pl_live_version *out, size_t n)
+{
+    int64_t since = pl_clock_realtime_ns(resolve->options.clock) - resolve->options.path_ttl_ns;
+    int r = 0;
+
+    pthread_mutex_lock(&resolve->store_lock);
+    if (resolve->reader)
+        r = pl_files_live(resolve->reader, after_id, resolve->options.boot_id, since, out, n);
+    pthread_mutex_unlock(&resolve->store_lock);
+    return r;
+}
+
+void pl_resolve_forget(pl_resolve *resolve, const char *path, uint64_t mnt_ns)
+{
+    pthread_mutex_lock(&resolve->cache_lock);
+    (void)pl_file_cache_drop_path(resolve->cache, path, mnt_ns);
+    pthread_mutex_unlock(&resolve->cache_lock);
+}
+
+int64_t pl_resolve_seen_ns(pl_resolve *resolve, const char *path, uint64_t mnt_ns)
+{
+    pthread_mutex_lock(&resolve->cache_lock);
+    int64_t seen = pl_file_cache_last_seen(resolve->cache, path, mnt_ns);
+    pthread_mutex_unlock(&resolve->cache_lock);
+    return seen;
+}
+
+void pl_resolve_gone(pl_resolve *resolve, const pl_place *place)
+{
+    pl_resolve_forget(resolve, place->path, place->mnt_ns);
+    if (resolve->options.writer)
+        (void)pl_writer_close_version(resolve->options.writer, place->path, place->mnt_ns,
+                                      pl_clock_realtime_ns(resolve->options.clock), "vanished", place->detected_by);
+}
+
+void pl_resolve_unstable(pl_resolve *resolve, const pl_place *place, const pl_identity *identity)
+{
+    pl_sighting sighting;
+
+    if (!resolve->options.writer)
+        return;
+    sighting_init(resolve, place, &sighting);
+    sighting.hash_state = PL_HASH_UNSTABLE;
+    sighting.identity = *identity;
+    (void)pl_writer_sighting(resolve->options.writer, &sighting);
 }
 
 void pl_resolve_sweep(pl_resolve *resolve)

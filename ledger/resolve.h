@@ -14,6 +14,24 @@
 #include "src/file/hasher.h"
 
 typedef struct pl_resolve pl_resolve;
+typedef struct pl_place pl_place;
+
+/* A path and what is known of its bytes now, for whoever keeps an eye on paths (ledger/tracker.h). Borrowed. */
+typedef struct pl_learned {
+    const pl_place *place;
+    const pl_identity *identity;
+    int outcome; /* 0, PL_UNREADABLE, ... */
+    bool proven; /* its digest may be served again: only another identity makes a read due */
+    pl_tier tier;
+} pl_learned;
+
+/* Who wants to know. Any thread calls; must not block. */
+typedef struct pl_resolve_listener {
+    void (*learned)(void *context, const pl_learned *learned);
+    /* A living process runs a path that the cache does not have. */
+    void (*seen)(void *context, const char *path, uint64_t mnt_ns);
+    void *context;
+} pl_resolve_listener;
 
 typedef struct pl_resolve_options {
     pl_store *reader;  /* for ledger lookups; taken over on success; NULL: none */
@@ -40,15 +58,20 @@ typedef struct pl_answer {
     pl_assurance assurance;
     pl_identity identity;
     pl_digest_set digests; /* with outcome 0 */
+    bool proven;           /* may be served again; only set where done is called */
+    int64_t retry_ns;      /* above 0: it was too young, a read this much later can be proven */
+    pl_tier tier;          /* only set where done is called */
 } pl_answer;
 
 /* Where the asked-for bytes were seen. Strings are borrowed. */
-typedef struct pl_place {
+struct pl_place {
     const char *path; /* absolute; NULL: nameless (memfd, a passed descriptor): nothing is recorded */
     uint64_t mnt_ns;
     const char *container;
     pl_detected_by detected_by;
-} pl_place;
+    bool background; /* a look of our own: does not count as seen */
+    int64_t seen_ns; /* with background: boottime when the path was seen */
+};
 
 /* The state of a row for an outcome of its hash. */
 pl_hash_state pl_hash_state_of(int outcome);
@@ -69,6 +92,24 @@ int pl_resolve_submit(pl_resolve *resolve, int fd, const pl_place *place, bool u
                       void *context);
 /* Waits until nothing is queued or being read. */
 void pl_resolve_drain(pl_resolve *resolve);
+
+/* Once, before any look-up: from now on `listener` (copied) hears of each path whose bytes become known. NULL: nobody. */
+void pl_resolve_listen(pl_resolve *resolve, const pl_resolve_listener *listener);
+/* As submit, for a path that a worker walks, seen from root_fd (O_PATH descriptor of another process's root, taken over
+ * on success; -1: our own). Not urgent, and not read a second time when it was too young. */
+int pl_resolve_submit_path(pl_resolve *resolve, int root_fd, const pl_place *place, pl_answer_fn done, void *context);
+/* The file changed, or may have: its digest leaves the memory. What the ledger knows is still bound to its identity. */
+void pl_resolve_drop(pl_resolve *resolve, const pl_identity *identity);
+/* The path names no file any more: it leaves the memory and its version ends as vanished. */
+void pl_resolve_gone(pl_resolve *resolve, const pl_place *place);
+/* Its bytes do not rest for long enough to be read: the history says unstable from now on. */
+void pl_resolve_unstable(pl_resolve *resolve, const pl_place *place, const pl_identity *identity);
+/* pl_files_live through the connection that look-ups use: worker threads and the tracker's, never the event path. */
+int pl_resolve_live(pl_resolve *resolve, int64_t after_id, pl_live_version *out, size_t n);
+/* The path is no longer tracked: it leaves the memory. Its row is left to whoever rotates rows. */
+void pl_resolve_forget(pl_resolve *resolve, const char *path, uint64_t mnt_ns);
+/* Boottime at which the path was seen last, INT64_MIN: the cache does not have it. */
+int64_t pl_resolve_seen_ns(pl_resolve *resolve, const char *path, uint64_t mnt_ns);
 
 /* A living process runs it: its path is seen. */
 void pl_resolve_touch(pl_resolve *resolve, const char *path, uint64_t mnt_ns);

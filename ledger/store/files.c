@@ -14,6 +14,7 @@
  */
 #include "ledger/store/files.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "ledger/store/append.h"
@@ -113,7 +114,7 @@ static int put_version(pl_append *append, enum pl_sql name, int64_t path_id, con
         (void)sqlite3_bind_int64(s, after + 3, boot);
     (void)sqlite3_bind_int64(s, after + 4, v->hashed_ns);
     (void)sqlite3_bind_int64(s, after + 5, v->wall_minus_boot_ns);
-    (void)sqlite3_bind_int64(s, after + 6, time);
+    (void)sqlite3_bind_int64(s, after + 6, v->unseen && name == PL_SQL_ST_VERSION_REFRESH ? 0 : time);
     if (name == PL_SQL_ST_VERSION_INSERT)
         (void)sqlite3_bind_int64(s, after + 7, v->detected_by);
     return pl_database_run(append->store, s);
@@ -208,7 +209,7 @@ int pl_append_sighting(pl_append *append, const pl_sighting *v)
     if (rc > 0) {
         enum step step = judge(&open, v, content_id, boot);
         if (step == TOUCH)
-            return touch_open(append, path_id, v->mnt_ns, v->time_ns);
+            return v->unseen ? 0 : touch_open(append, path_id, v->mnt_ns, v->time_ns);
         if (step == REFRESH)
             return put_version(append, PL_SQL_ST_VERSION_REFRESH, path_id, v, container, content_id, boot);
         rc = close_open(append, path_id, v->mnt_ns, v->time_ns, step == MODIFIED ? "modified" : "replaced",
@@ -293,6 +294,69 @@ static void read_known(sqlite3_stmt *s, const char *boot_id, pl_known_file *out)
     read_digest(s, 23, PL_MD5, &out->digests, &slot);
     read_digest(s, 24, PL_SHA1, &out->digests, &slot);
     read_digest(s, 25, PL_SHA512, &out->digests, &slot);
+}
+
+void pl_live_version_deinit(pl_live_version *version)
+{
+    free(version->path);
+    free(version->container);
+    *version = (pl_live_version){0};
+}
+
+/* False: out of memory. */
+static bool read_live(sqlite3_stmt *s, const char *boot_id, pl_live_version *out)
+{
+    const char *path = sqlite3_column_blob(s, 1), *container = (const char *)sqlite3_column_text(s, 3);
+    const char *boot = (const char *)sqlite3_column_text(s, 17);
+
+    *out = (pl_live_version){
+        .version_id = sqlite3_column_int64(s, 0),
+        .path = strndup(path ? path : "", (size_t)sqlite3_column_bytes(s, 1)),
+        .mnt_ns = (uint64_t)sqlite3_column_int64(s, 2),
+        .container = container ? strdup(container) : NULL,
+        .hashed = sqlite3_column_int(s, 4) == PL_HASH_OK,
+        .cacheable = sqlite3_column_int(s, 5),
+        .tier = (pl_tier)sqlite3_column_int(s, 6),
+        .identity = {.size = (uint64_t)sqlite3_column_int64(s, 7),
+                     .mode = (uint32_t)sqlite3_column_int64(s, 8),
+                     .uid = (uint32_t)sqlite3_column_int64(s, 9),
+                     .gid = (uint32_t)sqlite3_column_int64(s, 10),
+                     .dev_major = (uint32_t)sqlite3_column_int64(s, 11),
+                     .dev_minor = (uint32_t)sqlite3_column_int64(s, 12),
+                     .inode = (uint64_t)sqlite3_column_int64(s, 13),
+                     .btime_ns = sqlite3_column_int64(s, 14),
+                     .mtime_ns = sqlite3_column_int64(s, 15),
+                     .ctime_ns = sqlite3_column_int64(s, 16)},
+        .same_boot = boot && strcmp(boot, boot_id) == 0,
+        .last_time_ns = sqlite3_column_int64(s, 18) * PL_NS_PER_S,
+    };
+    return out->path && (out->container || !container);
+}
+
+int pl_files_live(pl_store *store, int64_t after_id, const char *boot_id, int64_t since_ns, pl_live_version *out,
+                  size_t n)
+{
+    size_t count = 0;
+    int rc = 0;
+    sqlite3_stmt *s = pl_database_statement(store, PL_SQL_ST_VERSIONS_LIVE, &rc);
+
+    if (!s)
+        return rc;
+    (void)sqlite3_bind_int64(s, 1, after_id);
+    (void)sqlite3_bind_int64(s, 2, since_ns / PL_NS_PER_S);
+    (void)sqlite3_bind_int64(s, 3, (int64_t)n);
+    while (count < n && (rc = pl_database_step(store, s)) > 0) {
+        if (!read_live(s, boot_id, &out[count++])) {
+            rc = pl_error_nomem();
+            break;
+        }
+    }
+    (void)sqlite3_reset(s);
+    if (rc >= 0)
+        return (int)count;
+    for (size_t i = 0; i < count; i++)
+        pl_live_version_deinit(&out[i]);
+    return rc;
 }
 
 int pl_files_find(pl_store *store, const pl_identity *identity, const char *boot_id, int64_t now_ns,

@@ -25,6 +25,7 @@ typedef struct pl_sighting {
     const char *container; /* NULL: none */
     int64_t time_ns;       /* wall clock */
     pl_detected_by detected_by;
+    bool unseen; /* a look of the recorder's own: an open version that it refreshes does not count as seen */
     pl_hash_state hash_state;
     pl_assurance assurance;
     bool cacheable; /* may be served again from the ledger under step 10 */
@@ -52,5 +53,24 @@ typedef struct pl_known_file {
  * 0 found, PL_PENDING not known, negative failed. Through a connection of the calling thread. */
 int pl_files_find(pl_store *store, const pl_identity *identity, const char *boot_id, int64_t now_ns,
                   int64_t path_ttl_ns, pl_known_file *out);
+
+/* An open version, for whoever keeps an eye on its path. */
+typedef struct pl_live_version {
+    int64_t version_id;
+    char *path, *container; /* exact bytes of the path; heap, the caller's */
+    uint64_t mnt_ns;
+    pl_identity identity;
+    pl_tier tier;
+    bool hashed;          /* it has a digest */
+    bool cacheable;       /* which may be served again */
+    bool same_boot;       /* hashed in boot_id, so the device of identity means something */
+    int64_t last_time_ns; /* wall clock: when it was last seen */
+} pl_live_version;
+
+/* Open versions with an id above after_id that were seen since since_ns, by id, at most n. Returns how many, 0: no more,
+ * or negative (nothing is the caller's then). Through a connection of the calling thread. */
+int pl_files_live(pl_store *store, int64_t after_id, const char *boot_id, int64_t since_ns, pl_live_version *out,
+                  size_t n);
+void pl_live_version_deinit(pl_live_version *version);
 
 #endif

@@ -143,6 +143,13 @@ SELECT v.id, v.size, v.mode, v.uid, v.gid, v.nlink, v.dev_major, v.dev_minor, v.
   AND (b.boot_id IS NOT ?7 OR (v.dev_major = ?8 AND v.dev_minor = ?9))
   ORDER BY b.boot_id IS ?7 DESC, v.hashed_ns DESC LIMIT 1
 
+-- name: st_versions_live
+SELECT v.id, CASE WHEN p.bytes = x'' THEN p.text ELSE p.bytes END, v.mnt_ns, v.container, v.hash_state, v.cacheable,
+  v.tier, v.size, v.mode, v.uid, v.gid, v.dev_major, v.dev_minor, v.inode, v.btime_ns, v.mtime_ns, v.ctime_ns,
+  b.boot_id, v.last_time
+  FROM _version v JOIN _path p ON p.id = v.path_id LEFT JOIN _boot b ON b.id = v.boot_id
+  WHERE v.id > ?1 AND v.end_time IS NULL AND v.last_time >= ?2 ORDER BY v.id LIMIT ?3
+
 -- name: st_gap_insert
 INSERT INTO _gap(time, end_time, lost, source, reason) VALUES(?1, ?2, ?3, ?4, ?5)
 
@@ -171,7 +178,8 @@ UPDATE _run SET last_time = max(last_time, ?2) WHERE id = ?1
 
 -- name: st_run_counters
 UPDATE _run SET executions = ?2, lost = ?3, files_hashed = ?4, bytes_hashed = ?5, hits_hot = ?6, hits_ledger = ?7,
-  watches = ?8, last_time = max(last_time, ?9) WHERE id = ?1
+  watches = ?8, tracked = ?9, watches_refused = ?10, overflows = ?11, start_total = ?12, start_done = ?13,
+  last_time = max(last_time, ?14) WHERE id = ?1
 
 -- name: st_run_end
 UPDATE _run SET end_time = ?2, last_time = max(last_time, ?2), clean = 1 WHERE id = ?1

@@ -190,6 +190,13 @@ bool pl_file_cache_find_path(pl_file_cache *cache, const char *path, uint64_t mn
     return true;
 }
 
+int64_t pl_file_cache_last_seen(const pl_file_cache *cache, const char *path, uint64_t mnt_ns)
+{
+    uint32_t tag, i = find_path(cache, path, mnt_ns, &tag);
+
+    return i == NONE ? INT64_MIN : cache->paths[i].last_seen_ns;
+}
+
 bool pl_file_cache_prove(pl_file_cache *cache, const char *path, uint64_t mnt_ns, const pl_identity *identity,
                          int64_t now_ns, pl_cached_file *out)
 {
@@ -442,14 +449,15 @@ int pl_file_cache_bind(pl_file_cache *cache, const char *path, uint64_t mnt_ns, 
     return 0;
 }
 
-void pl_file_cache_touch(pl_file_cache *cache, const char *path, uint64_t mnt_ns, int64_t now_ns)
+bool pl_file_cache_touch(pl_file_cache *cache, const char *path, uint64_t mnt_ns, int64_t now_ns)
 {
     uint32_t tag, i = find_path(cache, path, mnt_ns, &tag);
 
     if (i == NONE)
-        return;
+        return false;
     see(&cache->paths[i].last_seen_ns, now_ns);
     see(&cache->entries[cache->paths[i].entry].last_seen_ns, now_ns);
+    return true;
 }
 
 bool pl_file_cache_drop(pl_file_cache *cache, const pl_identity *identity)

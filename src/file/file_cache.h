@@ -46,6 +46,8 @@ pl_file_cache *pl_file_cache_free(pl_file_cache *cache);
 bool pl_file_cache_find(pl_file_cache *cache, const pl_identity *identity, int64_t now_ns, pl_cached_file *out);
 /* What path was bound to when last proven: true and *out; the owner compares out->identity with a fresh statx. */
 bool pl_file_cache_find_path(pl_file_cache *cache, const char *path, uint64_t mnt_ns, pl_cached_file *out);
+/* When path was last seen; INT64_MIN: it is not here. Touches nothing. */
+int64_t pl_file_cache_last_seen(const pl_file_cache *cache, const char *path, uint64_t mnt_ns);
 /* Both in one look: true when path is bound to exactly this identity; touches the two. Counts as find_path does. */
 bool pl_file_cache_prove(pl_file_cache *cache, const char *path, uint64_t mnt_ns, const pl_identity *identity,
                          int64_t now_ns, pl_cached_file *out);
@@ -55,8 +57,8 @@ int pl_file_cache_insert(pl_file_cache *cache, const pl_cached_file *file, int64
 /* Binds path to the entry of identity (which must be there, else PL_ERR_INVALID) and moves its last_seen. */
 int pl_file_cache_bind(pl_file_cache *cache, const char *path, uint64_t mnt_ns, const pl_identity *identity,
                        int64_t now_ns);
-/* A proven hit: moves last_seen of path (and its entry). */
-void pl_file_cache_touch(pl_file_cache *cache, const char *path, uint64_t mnt_ns, int64_t now_ns);
+/* A proven hit: moves last_seen of path (and its entry). False: it is not here. */
+bool pl_file_cache_touch(pl_file_cache *cache, const char *path, uint64_t mnt_ns, int64_t now_ns);
 bool pl_file_cache_drop(pl_file_cache *cache, const pl_identity *identity); /* with the paths bound to it */
 bool pl_file_cache_drop_path(pl_file_cache *cache, const char *path, uint64_t mnt_ns);
 /* Step 16: drops entries with ctime >= limit_ns. Returns how many. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The hash workers. Owns threads, queue and the descriptors of queued jobs; knows no path, no cache, no ledger.
+ * The hash workers. Owns threads, queue and the descriptors of queued jobs; knows a path only as what a
+ * worker is to open; no cache, no ledger.
  *
  * Threads are detached and counted: one that hangs in the kernel (FUSE, dead NFS) cannot be joined, so whoever leaves
  * last frees the pool. A monitor wakes when the oldest silence is due, answers that job in the worker's place and
@@ -35,6 +36,7 @@
 
 typedef struct job {
     pl_hash_job ask;
+    char *path; /* our own, not the caller's: a worker that hangs in a walk keeps it */
     pl_identity identity;
     bool identified;    /* identity is there: others may join */
     bool calling;       /* in a call that may hang */
@@ -187,12 +189,19 @@ static void answer(const job *j, const pl_probe_result *result, bool was_known)
         j->ask.done(j->ask.context, result, was_known);
 }
 
+static void job_free(job *j)
+{
+    pl_cleanup_close(&j->ask.fd);
+    pl_cleanup_close(&j->ask.root_fd);
+    free(j->path);
+    free(j);
+}
+
 static void close_all(job *list)
 {
     while (list) {
         job *next = list->next;
-        pl_cleanup_close(&list->ask.fd);
-        free(list);
+        job_free(list);
         list = next;
     }
 }
@@ -204,14 +213,22 @@ static void answer_and_close(job *list, const pl_probe_result *result)
     close_all(list);
 }
 
-/* Opens what an O_PATH descriptor names. A descriptor, -1 when ask.fd can be read as it is, or -2: result says why not. */
+/* Opens what a path or an O_PATH descriptor names. A descriptor, -1 when ask.fd can be read as it is, or -2: result says
+ * why not. */
 static int open_pinned(const job *j, const pl_identity *forbidden, size_t n, pl_probe_result *result)
 {
-    int flags = fcntl(j->ask.fd, F_GETFL);
+    pl_auto_close int walked = j->path ? pl_pin_below(j->ask.root_fd, j->path) : -1;
+    int pinned = j->path ? walked : j->ask.fd;
 
+    if (j->path && walked < 0) {
+        result->outcome = errno == ENOENT || errno == ENOTDIR || errno == ESTALE ? PL_VANISHED : PL_UNREADABLE;
+        result->error = errno;
+        return -2;
+    }
+    int flags = fcntl(pinned, F_GETFL);
     if (flags < 0 || !(flags & O_PATH))
         return -1;
-    int fd = pl_pin_named(j->ask.fd, forbidden, n, &result->outcome, &result->error);
+    int fd = pl_pin_named(pinned, forbidden, n, &result->outcome, &result->error);
     return fd >= 0 ? fd : -2;
 }
 
@@ -284,7 +301,7 @@ static bool finish(worker *w, job *j, const pl_probe_result *result, bool known)
     h->stats.running--;
     pthread_cond_broadcast(&h->idle);
     pthread_mutex_unlock(&h->lock);
-    free(j);
+    job_free(j);
     return true;
 }
 
@@ -311,8 +328,7 @@ static bool work_on(worker *w, job *j)
     pthread_mutex_lock(&h->lock);
     unlink_running(h, j);
     pthread_mutex_unlock(&h->lock);
-    pl_cleanup_close(&j->ask.fd);
-    free(j);
+    job_free(j);
     return false;
 }
 
@@ -575,7 +591,14 @@ int pl_hasher_submit(pl_hasher *h, const pl_hash_job *ask)
 
     if (!j)
         return pl_error_nomem();
+    if (ask->path && !(j->path = strdup(ask->path))) {
+        free(j);
+        return pl_error_nomem();
+    }
     j->ask = *ask;
+    j->ask.path = NULL;
+    if (!ask->path)
+        j->ask.root_fd = -1;
     pthread_mutex_lock(&h->lock);
     bool taken = h->stats.waiting < h->options.queue_limit && !h->stopping && h->workers > 0;
     if (taken) {
@@ -594,6 +617,7 @@ int pl_hasher_submit(pl_hasher *h, const pl_hash_job *ask)
     pthread_mutex_unlock(&h->lock);
     if (taken)
         return 0;
+    free(j->path);
     free(j);
     return pl_error_set(PL_ERR_QUEUE_FULL, "the hash queue is full");
 }

@@ -35,10 +35,12 @@ typedef struct pl_hasher_stats {
  * and nothing is read. Then reads, then calls done exactly once, also for jobs that never ran because of
  * pl_hasher_free (outcome PL_PENDING). `fd` belongs to the job from a successful submit on and is closed by it: either
  * O_PATH, which pins a file without asking its file system anything and is opened by the worker, or a readable
- * descriptor of the caller's own description.
+ * descriptor of the caller's own description. -1: the worker walks `path` itself, where it may hang.
  */
 typedef struct pl_hash_job {
     int fd;
+    const char *path; /* with fd -1, else NULL; copied */
+    int root_fd; /* with a path: O_PATH descriptor of the root that it is seen from, -1: our own; as fd, the job's */
     uint32_t algorithms; /* 0: default */
     bool urgent;         /* goes before those that are not */
     bool force;          /* do not ask known(), do not join a running job: a re-read is wanted */

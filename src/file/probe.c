@@ -390,6 +390,13 @@ static int walk(int dir_fd, const char *path, int flags, uint64_t resolve)
     return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
 }
 
+int pl_pin_below(int root_fd, const char *path)
+{
+    if (root_fd < 0)
+        return open(path, O_PATH | O_CLOEXEC);
+    return walk(root_fd, path, 0, RESOLVE_IN_ROOT);
+}
+
 int pl_pin_walk(int dir_fd, const char *path, int flags, uint64_t resolve)
 {
     int fd = -1;

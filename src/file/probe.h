@@ -80,6 +80,10 @@ int pl_pin_reopen(int fd, const pl_identity *forbidden, size_t n, int *outcome, 
 /* The same for an O_PATH descriptor that we opened ourselves to pin a file: opened for reading. */
 int pl_pin_named(int fd, const pl_identity *forbidden, size_t n, int *outcome, int *error);
 
+/* An O_PATH descriptor of path as seen from root_fd (an O_PATH descriptor of a process's root; -1: our own root). Walks
+ * like open(2), so it may hang: worker threads only. -1 with errno. */
+int pl_pin_below(int root_fd, const char *path);
+
 /* An O_PATH descriptor of path, found in what the kernel remembers alone, for threads that must not wait for a file
  * system (RESOLVE_CACHED, kernel 5.12; older ones: an ordinary walk); what memory cannot say is looked up within the
  * file system of dir_fd if that is local. flags: beside O_PATH and O_CLOEXEC; resolve: of
