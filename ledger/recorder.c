@@ -447,7 +447,7 @@ static void on_lost(pl_recorder *recorder, const pl_event *event)
                  event->reason);
 }
 
-static void write_counters(pl_recorder *recorder)
+void pl_recorder_count(pl_recorder *recorder)
 {
     pl_run_counters counters;
 
@@ -464,7 +464,7 @@ static void count_now_and_then(pl_recorder *recorder, int64_t now_ns)
     if (now_ns - recorder->counted_ns < COUNTERS_NS)
         return;
     recorder->counted_ns = now_ns;
-    write_counters(recorder);
+    pl_recorder_count(recorder);
 }
 
 void pl_recorder_event(void *context, pl_event *event)
@@ -549,6 +549,8 @@ static void visit_living(void *context, pl_process *process)
 
     if (process->exited_ns)
         return;
+    if (sweep->recorder->options.tracker)
+        pl_tracker_living(sweep->recorder->options.tracker, process->mnt_ns, process->pid);
     if (process->path && *process->path)
         pl_resolve_touch(sweep->recorder->options.resolve, process->path, process->mnt_ns);
     if (process->script_path)
@@ -562,7 +564,10 @@ void pl_recorder_counters(pl_recorder *recorder, pl_run_counters *out)
 {
     pl_stats stats = {.struct_size = sizeof(stats)};
     pl_writer_stats writer;
+    pl_tracker_stats tracker = {0};
 
+    if (recorder->options.tracker)
+        pl_tracker_stats_get(recorder->options.tracker, &tracker);
     pl_resolve_stats_get(recorder->options.resolve, &stats);
     pl_writer_stats_get(recorder->options.writer, &writer);
     *out = (pl_run_counters){
@@ -572,7 +577,12 @@ void pl_recorder_counters(pl_recorder *recorder, pl_run_counters *out)
         .bytes_hashed = stats.bytes_hashed,
         .hits_hot = stats.hits_hot,
         .hits_ledger = stats.hits_ledger,
-        .watches = stats.watches,
+        .watches = tracker.watches,
+        .tracked = tracker.tracked,
+        .watches_refused = tracker.watches_refused,
+        .overflows = tracker.overflows,
+        .start_total = tracker.work_total,
+        .start_done = tracker.work_done,
     };
 }
 
@@ -580,7 +590,7 @@ void pl_recorder_flush(pl_recorder *recorder)
 {
     pl_resolve_flush_seen(recorder->options.resolve);
     recorder->seen_flushed_ns = pl_clock_boottime_ns(recorder->options.clock);
-    write_counters(recorder);
+    pl_recorder_count(recorder);
 }
 
 void pl_recorder_sweep(pl_recorder *recorder)
@@ -592,7 +602,7 @@ void pl_recorder_sweep(pl_recorder *recorder)
     pl_resolve_sweep(recorder->options.resolve);
     if (sweep.now_ns - recorder->seen_flushed_ns >= SEEN_FLUSH_NS)
         pl_recorder_flush(recorder);
-    write_counters(recorder);
+    pl_recorder_count(recorder);
     (void)pl_writer_retain(recorder->options.writer, pl_clock_realtime_ns(recorder->options.clock));
 }
 

@@ -8,6 +8,7 @@
 #define PL_LEDGER_RECORDER_H
 
 #include "ledger/resolve.h"
+#include "ledger/tracker.h"
 #include "src/process/process_table.h"
 #include "src/process/source.h"
 
@@ -29,6 +30,7 @@ typedef struct pl_live_execution {
 typedef struct pl_recorder_options {
     pl_resolve *resolve; /* not owned */
     pl_writer *writer;   /* not owned */
+    pl_tracker *tracker; /* not owned; NULL: files are not tracked */
     const pl_clock *clock;
     const pl_log *log;
     pl_procfs procfs;
@@ -62,6 +64,8 @@ void pl_recorder_dispatch(pl_recorder *recorder);
 void pl_recorder_sweep(pl_recorder *recorder);
 /* Counters of this run into the ledger, and what is seen; before the end of the run. */
 void pl_recorder_flush(pl_recorder *recorder);
+/* The counters alone, when they changed. */
+void pl_recorder_count(pl_recorder *recorder);
 void pl_recorder_counters(pl_recorder *recorder, pl_run_counters *out);
 
 #endif

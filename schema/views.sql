@@ -272,7 +272,12 @@ SELECT
   r.hits_ledger AS hits_ledger, -- answers from this file
   r.watches AS watches,   -- inotify watches held
   r.last_time AS last_time, -- UTC seconds of its last commit
-  r.id AS run_id          -- number of this run, never used twice
+  r.id AS run_id,         -- number of this run, never used twice
+  r.tracked AS tracked,   -- paths whose history is kept
+  r.watches_refused AS watches_refused, -- inotify watches that could not be had
+  r.overflows AS overflows, -- times that inotify lost events; each is a row of gaps
+  r.start_total AS start_total, -- files that its start had to look at: those of earlier runs and of watched folders
+  r.start_done AS start_done -- of them, those that it has looked at
 FROM _run r;
 
 DROP VIEW IF EXISTS about;

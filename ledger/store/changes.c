@@ -77,17 +77,19 @@ int pl_append_run_commit(pl_append *append, int64_t time_ns)
 
 int pl_append_run_counters(pl_append *append, const pl_run_counters *c, int64_t time_ns)
 {
-    const uint64_t values[] = {c->executions, c->lost,        c->files_hashed, c->bytes_hashed,
-                               c->hits_hot,   c->hits_ledger, c->watches};
+    const uint64_t values[] = {c->executions,      c->lost,        c->files_hashed, c->bytes_hashed,
+                               c->hits_hot,        c->hits_ledger, c->watches,      c->tracked,
+                               c->watches_refused, c->overflows,   c->start_total,  c->start_done};
+    const int count = (int)(sizeof(values) / sizeof(values[0]));
     int rc = 0;
     sqlite3_stmt *s = pl_database_statement(append->store, PL_SQL_ST_RUN_COUNTERS, &rc);
 
     if (!s)
         return rc;
     (void)sqlite3_bind_int64(s, 1, append->run);
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < count; i++)
         (void)sqlite3_bind_int64(s, i + 2, (int64_t)values[i]);
-    (void)sqlite3_bind_int64(s, 9, time_ns / PL_NS_PER_S);
+    (void)sqlite3_bind_int64(s, count + 2, time_ns / PL_NS_PER_S);
     return pl_database_run(append->store, s);
 }
 

@@ -78,6 +78,7 @@ typedef struct pl_run {
 } pl_run;
 typedef struct pl_run_counters {
     uint64_t executions, lost, files_hashed, bytes_hashed, hits_hot, hits_ledger, watches;
+    uint64_t tracked, watches_refused, overflows, start_total, start_done;
 } pl_run_counters;
 int pl_writer_run_begin(pl_writer *writer, const pl_run *run);
 int pl_writer_run_counters(pl_writer *writer, const pl_run_counters *counters, int64_t time_ns); /* folded */

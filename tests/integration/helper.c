@@ -17,6 +17,7 @@
  *   helper argv-bytes N FILE     run FILE with arguments of N bytes in all; print how many it gave
  *   helper spawn N FILE ARG...   posix_spawn FILE N times, one after the other; print each pid
  *   helper spawn-unique N SIZE FILE  the same with "exit 0" and an argument of SIZE bytes that differs each time
+ *   helper scribble FILE N       N writes of one byte over the last bytes of FILE, one after the other
  *   helper connector             exit 0 if this kernel's proc connector answers us, else 1 and say why
  */
 #include <errno.h>
@@ -244,6 +245,20 @@ static int connector(void)
     return 0;
 }
 
+static int scribble(const char *path, long n)
+{
+    struct stat st;
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        die(path);
+    for (long i = 0; i < n; i++)
+        if (pwrite(fd, "0123456789" + i % 10, 1, st.st_size - 1 - i % 10) != 1)
+            die(path);
+    close(fd);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -288,6 +303,8 @@ int main(int argc, char **argv)
             die(argv[2]);
         return nap(atol(argv[3])), 0;
     }
+    if (!strcmp(what, "scribble"))
+        return scribble(argv[2], atol(argv[3]));
     if (!strcmp(what, "deep"))
         return deep(argv[2], (size_t)atol(argv[3]));
     if (!strcmp(what, "argv-bytes"))

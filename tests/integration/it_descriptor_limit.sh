@@ -7,7 +7,7 @@ need_connector
 
 for limit in 6 8 10 12; do
   status=0
-  (ulimit -n "$limit" && exec timeout -k 5 -s TERM 3 "$PROCLEDGER_BIN/procledgerd" --db "$work/limit-$limit.db") \
+  (ulimit -n "$limit" && exec timeout -k 5 -s TERM 3 "$PROCLEDGER_BIN/procledgerd" --watch none --db "$work/limit-$limit.db") \
     >/dev/null 2>"$work/limit.err" {never}>&- </dev/null || status=$?
   # 124: it ran until it was stopped.
   case $status in

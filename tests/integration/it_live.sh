@@ -8,7 +8,7 @@ need_connector
 unique "$work/shown"
 mkfifo "$work/pipe"
 touch "$work/daemon.err"
-"$PROCLEDGER_BIN/procledgerd" --db "$db" --live >"$work/pipe" 2>"$work/daemon.err" {never}>&- &
+"$PROCLEDGER_BIN/procledgerd" --db "$db" --watch none --live >"$work/pipe" 2>"$work/daemon.err" {never}>&- &
 daemon=$!
 exec {live}<"$work/pipe"
 lines_before=0

@@ -9,7 +9,7 @@ mkfifo "$work/lines"
 exec {reader}<>"$work/lines" # open at both ends, so that nobody waits, and not read
 touch "$work/daemon.err"
 lines_before=0
-"$PROCLEDGER_BIN/procledgerd" --db "$db" --live >"$work/lines" 2>>"$work/daemon.err" {never}>&- </dev/null &
+"$PROCLEDGER_BIN/procledgerd" --db "$db" --watch none --live >"$work/lines" 2>>"$work/daemon.err" {never}>&- </dev/null &
 daemon=$!
 wait_until 60 ready_or_gone || fail "procledgerd was not ready within 60 s"
 unique "$work/load"

@@ -38,7 +38,7 @@ PROCLEDGER_BIN=$work
 as_user=(env -u XDG_STATE_HOME HOME="$work/home" setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set=-all --inh-caps=-all)
 db=$work/home/.local/state/procledger/ledger.db
 : >"$work/user.err"
-"${as_user[@]}" "$work/procledgerd" >>"$work/daemon.out" 2>"$work/user.err" </dev/null &
+"${as_user[@]}" "$work/procledgerd" --watch none >>"$work/daemon.out" 2>"$work/user.err" </dev/null &
 daemon=$!
 user_ready() { grep -q '^procledgerd: ready source=' "$work/user.err" || ! kill -0 "$daemon" 2>/dev/null; }
 wait_until 60 user_ready

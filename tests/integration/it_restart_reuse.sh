@@ -27,10 +27,7 @@ stop_daemon
 at_least "bytes hashed by the first run" 1 "$(sql "SELECT sum(bytes_hashed) FROM runs")"
 
 # What other programs of this machine start meanwhile is rightly read if it is new: all but ours is left out.
-elsewhere=()
-for ((i = 1; i < ${#work} && i < 60; i++)); do
-  elsewhere+=(--ignore "${work:0:i}[!${work:i:1}]*")
-done
+ignore_elsewhere
 hashed_before=$(sql "SELECT count(*) FROM file_history WHERE path GLOB '$work/bin/*'")
 start_daemon "${elsewhere[@]}"
 run

@@ -134,7 +134,8 @@ ready_or_gone() {
 }
 
 # start_daemon [OPTION...]: returns when events are being recorded. $daemon is its pid; what it says goes to
-# $work/daemon.err and daemon.out, which grow from start to start.
+# $work/daemon.err and daemon.out, which grow from start to start. No folder is watched unless --watch names it, so that
+# a test does not read all programs of the machine.
 start_daemon() {
   start_through -- "$@"
 }
@@ -147,6 +148,7 @@ start_through() {
     shift
   done
   shift
+  [[ " $* " == *" --watch "* ]] || set -- --watch none "$@"
   touch "$work/daemon.err"
   lines_before=$(wc -l <"$work/daemon.err")
   "${through[@]}" "$PROCLEDGER_BIN/procledgerd" --db "$db" "$@" >>"$work/daemon.out" 2>>"$work/daemon.err" \
@@ -192,6 +194,15 @@ sha256() { sha256sum <"$1" | cut -d' ' -f1; }
 nobody_younger() { [[ -z $(find "$1" -type f -newerct '3 seconds ago' -print -quit) ]]; }
 # Until no file below DIR is young enough for the racy window, so that its next hash is cached.
 grown_up() { wait_until 30 nobody_younger "$1" || fail "files below $1 stay young"; }
+
+# What other programs of this machine do is theirs: $elsewhere are options that leave out all but what lies in $work.
+ignore_elsewhere() {
+  local i
+  elsewhere=()
+  for ((i = 1; i < ${#work} && i < 60; i++)); do
+    elsewhere+=(--ignore "${work:0:i}[!${work:i:1}]*")
+  done
+}
 
 # settled WHERE N: N rows of process_events match, none of them pending.
 settled() {

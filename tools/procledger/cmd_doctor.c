@@ -213,7 +213,7 @@ static void check_file_system(doctor *d, const char *folder)
             fs.tier == PL_TIER_C ? "ext4, xfs and btrfs keep them" : NULL);
 }
 
-/* How many files the watcher may watch before it falls back to looking at them every ten seconds. */
+/* How many files the watcher may watch; what is beyond that is looked at about once a minute. */
 static void check_watches(doctor *d)
 {
     pl_auto_fclose FILE *file = fopen("/proc/sys/fs/inotify/max_user_watches", "re");
@@ -222,7 +222,7 @@ static void check_watches(doctor *d)
 
     if (!file || fscanf(file, "%" SCNu64, &most) != 1)
         return;
-    (void)snprintf(text, sizeof(text), "%" PRIu64 " files could be watched for changes (not in this version)", most);
+    (void)snprintf(text, sizeof(text), "%" PRIu64 " files may be watched for changes; others are looked at each minute", most);
     finding(d, "kernel", "inotify watches", most < WATCHES_ENOUGH ? "optional" : "ok", text,
             most < WATCHES_ENOUGH ? "sysctl fs.inotify.max_user_watches=524288" : NULL);
 }

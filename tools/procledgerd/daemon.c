@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Puts the rooms together and turns the crank. Owns the writer, resolve, recorder and source, in this order
- * of birth and the reverse order of death: resolve's callbacks need recorder and writer, the recorder needs
- * the writer.
+ * Puts the rooms together and turns the crank. Owns the writer, resolve, tracker (with a thread of its own), recorder and
+ * source, in this order of birth and the reverse order of death: resolve's callbacks need recorder, tracker and writer,
+ * the recorder needs the writer.
  *
  * The order at the start keeps the record whole: the source is opened first (events queue up in the kernel),
  * then the last run is closed, then what lives already is recorded, then the queued events are read; what
@@ -17,8 +17,10 @@
 #include "tools/procledgerd/live.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -32,7 +34,13 @@
 #define DESCRIPTORS_OWN 32       /* of the daemon itself and for reading one process */
 #define PINS_MAX 4096
 
-enum { POLL_SOURCE, POLL_HASHES, POLL_SIGNAL, POLL_SWEEP, POLL_RETRY, POLL_CLOCK, POLL_COUNT };
+#define PROGRESS_NS (INT64_C(200) * PL_NS_PER_MS)
+
+enum { POLL_SOURCE, POLL_HASHES, POLL_SIGNAL, POLL_SWEEP, POLL_RETRY, POLL_CLOCK, POLL_PROGRESS, POLL_COUNT };
+
+/* The PATH that a Debian system, and systemd, give to everybody: not the one of whoever started us. */
+static const char *const system_path[] = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin",
+                                          "/sbin",           "/bin",           NULL};
 
 struct pl_daemon {
     const pl_daemon_options *options;
@@ -41,6 +49,11 @@ struct pl_daemon {
     char boot_id[PL_BOOT_ID_SIZE];
     pl_writer *writer;
     pl_resolve *resolve;
+    pl_watcher *watcher; /* until the tracker takes it over */
+    pl_tracker *tracker; /* NULL: no checksums, nothing to track */
+    pthread_t tracking;
+    bool is_tracking; /* the thread runs */
+    bool shows_progress;
     pl_recorder *recorder;
     pl_source *source;
     struct pollfd polls[POLL_COUNT];
@@ -79,8 +92,9 @@ static int open_descriptors(pl_daemon *d)
     d->polls[POLL_SWEEP].fd = timer_new(CLOCK_BOOTTIME, 0, SWEEP_S, SWEEP_S);
     d->polls[POLL_RETRY].fd = timer_new(CLOCK_BOOTTIME, 0, 0, 0);
     d->polls[POLL_CLOCK].fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (d->polls[POLL_SIGNAL].fd < 0 || d->polls[POLL_SWEEP].fd < 0 || d->polls[POLL_RETRY].fd < 0 ||
-        d->polls[POLL_CLOCK].fd < 0 || arm_clock_watch(d->polls[POLL_CLOCK].fd) < 0)
+    d->polls[POLL_PROGRESS].fd = timer_new(CLOCK_MONOTONIC, 0, 0, 0);
+    if (d->polls[POLL_PROGRESS].fd < 0 || d->polls[POLL_SIGNAL].fd < 0 || d->polls[POLL_SWEEP].fd < 0 ||
+        d->polls[POLL_RETRY].fd < 0 || d->polls[POLL_CLOCK].fd < 0 || arm_clock_watch(d->polls[POLL_CLOCK].fd) < 0)
         return pl_error_errno(PL_ERR_SYSTEM, errno, "cannot open the event loop's descriptors");
     return 0;
 }
@@ -123,6 +137,75 @@ static int open_ledger(pl_daemon *d)
     return r;
 }
 
+/* While there is one thread: see pl_watcher_new. */
+static void open_watcher(pl_daemon *d)
+{
+    pl_watcher_options watcher = {.log = d->log};
+
+    if (d->options->hashing && pl_watcher_new(&watcher, &d->watcher) < 0)
+        pl_log_write(d->log, PL_LOG_WARNING, "no inotify (%s): changes are found within a minute", pl_error_message());
+}
+
+static int open_tracker(pl_daemon *d)
+{
+    bool asked = d->options->watch[0] || d->options->no_watch;
+    pl_identity ns = {0};
+
+    if (!d->options->hashing)
+        return 0;
+    (void)pl_identity_of_path(AT_FDCWD, "/proc/self/ns/mnt", true, &ns);
+    pl_tracker_options tracker = {
+        .resolve = d->resolve,
+        .writer = d->writer,
+        .watcher = d->watcher,
+        .clock = pl_clock_system(),
+        .log = d->log,
+        .procfs = "/proc",
+        .mnt_ns = ns.inode,
+        .path_ttl_ns = d->options->path_ttl_ns,
+        .folders = asked ? (const char *const *)d->options->watch : system_path,
+        .default_folders = !asked,
+        .ignore = (const char *const *)d->options->ignore,
+    };
+    int r = pl_tracker_new(&tracker, &d->tracker);
+    if (r == 0)
+        d->watcher = NULL;
+    return r;
+}
+
+static void arm_progress(pl_daemon *d)
+{
+    struct itimerspec spec = {.it_value.tv_nsec = PROGRESS_NS};
+
+    (void)timerfd_settime(d->polls[POLL_PROGRESS].fd, 0, &spec, NULL);
+}
+
+static int start_tracking(pl_daemon *d)
+{
+    sigset_t all, before;
+
+    if (!d->tracker)
+        return 0;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&d->tracking, NULL, pl_tracker_run, d->tracker);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error)
+        return pl_error_errno(PL_ERR_SYSTEM, error, "cannot start the tracker's thread");
+    d->is_tracking = true;
+    arm_progress(d);
+    return 0;
+}
+
+static void stop_tracking(pl_daemon *d)
+{
+    if (!d->is_tracking)
+        return;
+    pl_tracker_stop(d->tracker);
+    (void)pthread_join(d->tracking, NULL);
+    d->is_tracking = false;
+}
+
 static void source_options(pl_daemon *d, pl_source_options *out)
 {
     *out = (pl_source_options){
@@ -140,6 +223,7 @@ static int open_recorder(pl_daemon *d)
     pl_recorder_options recorder = {
         .resolve = d->resolve,
         .writer = d->writer,
+        .tracker = d->tracker,
         .clock = pl_clock_system(),
         .log = d->log,
         .procfs = {.root = "/proc"},
@@ -311,11 +395,17 @@ int pl_daemon_new(const pl_daemon_options *options, const pl_log *log, pl_daemon
     if (r == 0)
         r = open_descriptors(d);
     if (r == 0)
+        open_watcher(d);
+    if (r == 0)
         r = open_ledger(d);
+    if (r == 0)
+        r = open_tracker(d);
     if (r == 0)
         r = open_recorder(d);
     if (r == 0)
         r = begin_run(d);
+    if (r == 0)
+        r = start_tracking(d);
     if (r == 0)
         r = take_snapshot(d);
     if (r < 0) {
@@ -357,6 +447,25 @@ static void on_clock(pl_daemon *d)
     (void)arm_clock_watch(d->polls[POLL_CLOCK].fd);
 }
 
+/* The work of the start, for the ledger and for who looks at a terminal. */
+static void on_progress(pl_daemon *d)
+{
+    pl_tracker_stats stats;
+
+    pl_tracker_stats_get(d->tracker, &stats);
+    pl_recorder_count(d->recorder);
+    if (!stats.settled)
+        arm_progress(d);
+    if (!isatty(STDERR_FILENO) || (stats.settled && !d->shows_progress))
+        return;
+    if (stats.settled)
+        (void)fprintf(stderr, "\r\033[K");
+    else
+        (void)fprintf(stderr, "\rprocledgerd: looked at %llu of %llu files\033[K", (unsigned long long)stats.work_done,
+                      (unsigned long long)stats.work_total);
+    d->shows_progress = !stats.settled;
+}
+
 /* Whatever is ready, once. Negative: the source is dead. */
 static int turn(pl_daemon *d)
 {
@@ -378,6 +487,10 @@ static int turn(pl_daemon *d)
         drain_timer(d->polls[POLL_SWEEP].fd);
         pl_recorder_sweep(d->recorder);
         arm_retry(d, pl_resolve_retry(d->resolve));
+    }
+    if (d->polls[POLL_PROGRESS].revents) {
+        drain_timer(d->polls[POLL_PROGRESS].fd);
+        on_progress(d);
     }
     if (d->polls[POLL_SIGNAL].revents)
         d->stopped = true;
@@ -415,6 +528,7 @@ pl_daemon *pl_daemon_free(pl_daemon *d)
 {
     if (!d)
         return NULL;
+    stop_tracking(d);
     if (d->source && d->stopped)
         drain_source(d);
     if (d->source)
@@ -431,6 +545,8 @@ pl_daemon *pl_daemon_free(pl_daemon *d)
     if (d->recorder)
         pl_recorder_dispatch(d->recorder);
     (void)pl_recorder_free(d->recorder);
+    (void)pl_tracker_free(d->tracker);
+    (void)pl_watcher_free(d->watcher);
     (void)pl_writer_free(d->writer);
     d->polls[POLL_SOURCE].fd = d->polls[POLL_HASHES].fd = -1; /* their owners closed them */
     for (size_t i = 0; i < POLL_COUNT; i++)

@@ -14,9 +14,6 @@
 /* A flag that does nothing must say so. */
 static void warn_of_the_future(const pl_daemon_options *options, const pl_log *log)
 {
-    if (options->watch[0])
-        pl_log_write(log, PL_LOG_WARNING,
-                     "--watch: this version watches no folders; files are tracked as they are run");
     if (options->socket)
         pl_log_write(log, PL_LOG_WARNING, "--socket: this version serves no clients");
 }

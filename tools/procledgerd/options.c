@@ -67,7 +67,8 @@ static const char usage[] =
     "  --path-ttl TIME       rotate a path's hash this long after it was last seen (default: 1d)\n"
     "  --pid-ttl TIME        forget a process whose exit was missed (default: 1h)\n"
     "  --algorithms LIST     sha256, md5, sha1, sha512, or none (sha256 is always among them)\n"
-    "  --watch DIR           folder whose executables are tracked (taken, but not watched in this version)\n"
+    "  --watch DIR           folder whose programs are tracked from the start; may be repeated; or 'none'\n"
+    "                        (default: the folders of the system's PATH)\n"
     "  --retain TIME         keep executions this long (default: 90d)\n"
     "  --max-db-size SIZE    bound of the file (default: 2G)\n"
     "  --argv MODE           full, redact (mask secrets) or off (default: full)\n"
@@ -129,6 +130,17 @@ static int set_algorithms(pl_daemon_options *o, const char *value)
     return o->hashing ? pl_algorithms_parse(value, &o->algorithms) : 0;
 }
 
+static int set_watch(pl_daemon_options *o, const char *value)
+{
+    if (strcmp(value, "none") == 0) {
+        o->no_watch = true;
+        return 0;
+    }
+    if (value[0] != '/')
+        return pl_error_set(PL_ERR_INVALID, "--watch: '%s' is no absolute path, and not 'none'", value);
+    return append_string(o->watch, "watch", value);
+}
+
 /* Nothing may be kept for no time at all, and 0 would read as "the default" further down. */
 static int set_duration(const char *name, const char *value, int64_t *out_ns)
 {
@@ -178,7 +190,7 @@ static int set_one(pl_daemon_options *o, int which, const char *value)
     case KEY_IGNORE:
         return append_string(o->ignore, "ignore", value);
     case KEY_WATCH:
-        return append_string(o->watch, "watch", value);
+        return set_watch(o, value);
     case KEY_REUSE:
         o->reuse_across_reboot = true;
         return 0;
@@ -279,6 +291,8 @@ int pl_daemon_options_parse(int argc, char **argv, pl_daemon_options *out)
 
     if (r == 0)
         r = parse_flags(argc, argv, out, false);
+    if (r == 0 && out->no_watch && out->watch[0])
+        r = pl_error_set(PL_ERR_INVALID, "--watch: 'none' beside '%s'", out->watch[0]);
     if (r == 0 && !out->source)
         r = set_string(&out->source, "auto");
     return r;

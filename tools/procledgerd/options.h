@@ -18,7 +18,8 @@ typedef struct pl_daemon_options {
     bool hashing; /* --algorithms none: false */
     pl_argv_mode argv_mode;
     char *ignore[PL_DAEMON_LIST_MAX + 1]; /* NULL-ended */
-    char *watch[PL_DAEMON_LIST_MAX + 1];
+    char *watch[PL_DAEMON_LIST_MAX + 1];  /* NULL-ended; empty: those of the system's PATH */
+    bool no_watch;                        /* --watch none */
     bool reuse_across_reboot, live, probe, verbose;
 } pl_daemon_options;
 
