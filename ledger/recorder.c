@@ -365,6 +365,8 @@ static void on_exec(pl_recorder *recorder, pl_event *event)
     lineage line;
     pl_answer answer;
 
+    if (recorder->options.tracker)
+        pl_tracker_living(recorder->options.tracker, image->mnt_ns, image->pid);
     find_lineage(recorder, image, now, &line);
     if (!enter_table(recorder, image, now, &process))
         return;

@@ -90,6 +90,56 @@ static void test_a_removal_ends_the_version(void **state)
     assert_int_equal(stats_of(f).tracked, 0);
 }
 
+static void test_a_file_that_moved_away_is_not_watched_there(void **state)
+{
+    fixture *f = *state;
+    char *other = pl_temp_path(f->dir, "away");
+
+    (void)ask(f, f->file);
+    settle(f);
+    assert_return_code(rename(f->file, other), errno);
+    settle(f);
+    check_history(f, "2cf2|vanished|inotify\n");
+    assert_int_equal(stats_of(f).watches, 0);
+    free(other);
+}
+
+static void test_one_name_less_leaves_the_others_watched(void **state)
+{
+    fixture *f = *state;
+    char *other = pl_temp_path(f->dir, "name");
+
+    assert_return_code(link(f->file, other), errno);
+    (void)ask(f, f->file);
+    (void)ask(f, other);
+    settle(f);
+    assert_return_code(unlink(other), errno);
+    settle(f);
+    assert_int_equal(stats_of(f).watches, 1);
+    append(f->file, "x");
+    settle(f);
+    check_sql(f,
+              "select count(*) from file_history where path like '%/file' and substr(sha256,1,4) = '1a6b' and "
+              "detected_by = 'inotify'",
+              "1\n");
+    free(other);
+}
+
+static void test_what_could_not_be_proven_is_read_again_when_its_writer_leaves(void **state)
+{
+    fixture *f = *state;
+    int writer = open(f->file, O_WRONLY | O_CLOEXEC);
+
+    assert_return_code(writer, errno);
+    assert_int_equal(ask(f, f->file).assurance, PL_ASSURANCE_STAT);
+    settle(f);
+    assert_int_equal(files_read(f), 1);
+    (void)close(writer);
+    settle(f);
+    assert_int_equal(files_read(f), 2);
+    assert_int_equal(ask(f, f->file).source, PL_SOURCE_HOT);
+}
+
 static void test_a_file_that_is_written_anew_within_a_minute_is_found(void **state)
 {
     fixture *f = *state;
@@ -201,9 +251,8 @@ static void test_one_that_never_rests_starves_nobody(void **state)
     keep_writing(f, 20 * S);
     append(other, "x");
     int64_t written = pl_clock_realtime_ns(pl_clock_system());
-    do /* its ctime is the real clock's: until it is older than the racy window there */
-        keep_writing(f, 100 * MS);
-    while (pl_clock_realtime_ns(pl_clock_system()) < written + 100 * MS);
+    while (pl_clock_realtime_ns(pl_clock_system()) < written + 100 * MS)
+        ; /* its ctime is the real clock's: until it is older than the racy window there */
     keep_writing(f, 5 * S);
     pl_resolve_drain(f->resolve);
     turn(f);
@@ -386,6 +435,22 @@ static void test_a_path_that_cannot_be_cached_lives_as_long_as_its_process(void 
     assert_int_equal(stats_of(f).tracked, 1);
     assert_int_equal(pl_writer_flush(f->writer), 0);
     check_history(f, "2cf2|open|exec\n");
+    (void)close(writer);
+}
+
+static void test_each_execution_begins_the_day_anew(void **state)
+{
+    fixture *f = *state;
+    int writer = open(f->file, O_WRONLY | O_CLOEXEC);
+
+    assert_return_code(writer, errno);
+    for (int hours = 0; hours < 30; hours++) {
+        (void)ask(f, f->file);
+        pass(f, 3600 * S);
+    }
+    assert_int_equal(stats_of(f).tracked, 1);
+    pass(f, DAY + 200 * S);
+    assert_int_equal(stats_of(f).tracked, 0);
     (void)close(writer);
 }
 
@@ -588,6 +653,30 @@ static void test_a_new_boot_reads_each_served_entry_once(void **state)
     open_rooms(f, BOOT_B);
     pass(f, 5 * S);
     assert_int_equal(files_read(f), 0);
+}
+
+static void test_device_numbers_of_another_boot_mean_nothing(void **state)
+{
+    fixture *f = *state;
+    pl_auto_free char *command = NULL;
+    int writer = open(f->file, O_WRONLY | O_CLOEXEC);
+
+    make_files(f, 1, "a");
+    ask_files(f, 1, PL_SOURCE_COMPUTED);
+    (void)ask(f, f->file);
+    (void)close(writer);
+    settle(f);
+    close_rooms(f);
+    assert_true(asprintf(&command,
+                         "sqlite3 '%s' 'update _version set dev_minor = dev_minor + 7, cacheable = "
+                         "cacheable AND path_id <> (select id from _path where text like \"%%/file\")'",
+                         f->db) > 0);
+    assert_int_equal(system(command), 0);
+    open_rooms(f, BOOT_B);
+    pass(f, 5 * S);
+    assert_int_equal(files_read(f), 1); /* the one that is served; the other is as it was */
+    check_sql(f, "select count(*) from file_history where end_time is not null", "0\n");
+    assert_int_equal(stats_of(f).watches, 2);
 }
 
 static void test_who_asks_first_in_a_new_boot_reads_for_everybody(void **state)
@@ -863,6 +952,9 @@ int main(void)
         T(test_a_rename_over_it_is_a_replacement),
         T(test_equal_bytes_of_another_inode_are_a_replacement_too),
         T(test_a_removal_ends_the_version),
+        T(test_a_file_that_moved_away_is_not_watched_there),
+        T(test_one_name_less_leaves_the_others_watched),
+        T(test_what_could_not_be_proven_is_read_again_when_its_writer_leaves),
         T(test_a_file_that_is_written_anew_within_a_minute_is_found),
         T(test_something_else_than_a_file_is_a_removal),
         T(test_chmod_is_a_version_of_its_own),
@@ -878,6 +970,7 @@ int main(void)
         T(test_an_expired_path_loses_watch_memory_and_claim),
         T(test_what_a_living_process_runs_does_not_expire),
         T(test_a_path_that_cannot_be_cached_lives_as_long_as_its_process),
+        T(test_each_execution_begins_the_day_anew),
         CLOSED(test_a_file_of_a_watched_folder_stays_live_while_it_is_there),
         CLOSED(test_a_new_program_of_a_watched_folder_is_known_before_it_runs),
         CLOSED(test_a_watched_folder_that_goes_is_no_harm),
@@ -886,6 +979,7 @@ int main(void)
         T(test_a_restart_reads_nothing_and_watches_everything),
         T(test_what_changed_while_nothing_ran_is_found_at_the_start),
         T(test_a_new_boot_reads_each_served_entry_once),
+        T(test_device_numbers_of_another_boot_mean_nothing),
         T(test_who_asks_first_in_a_new_boot_reads_for_everybody),
         T(test_a_re_read_of_a_new_boot_does_not_count_as_seen),
         T(test_rows_of_other_processes_become_tracked),
