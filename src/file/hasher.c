@@ -9,7 +9,8 @@
  * touches neither the job's context nor anything of the owner's.
  *
  * Invariants: every submitted job is answered exactly once; a job is in one place: queue, running list, or joined to a
- * running job; callbacks run without the lock. `lock` guards every field below it and those of running jobs.
+ * running job; nobody is given bytes that were read before he asked, unless they are proven to be those of the identity
+ * that he saw; callbacks run without the lock. `lock` guards every field below it and those of running jobs.
  */
 #include "src/file/hasher.h"
 
@@ -38,6 +39,8 @@ typedef struct job {
     pl_hash_job ask;
     char *path; /* our own, not the caller's: a worker that hangs in a walk keeps it */
     pl_identity identity;
+    int64_t asked_ns;   /* CLOCK_MONOTONIC of the question */
+    int64_t reading_ns; /* and of the beginning of the read */
     bool identified;    /* identity is there: others may join */
     bool calling;       /* in a call that may hang */
     bool answered;      /* done was called; only closing is left */
@@ -260,6 +263,7 @@ static bool read_file(worker *w, job *j, pl_probe_result *result)
 {
     int rc = PL_ERR_NOMEM;
 
+    j->reading_ns = monotonic_ns();
     enter_call(w, j);
     if (w->prober)
         rc = pl_prober_run(w->prober, j->ask.fd, j->ask.algorithms, result);
@@ -271,15 +275,52 @@ static bool read_file(worker *w, job *j, pl_probe_result *result)
     return true;
 }
 
+static void put_first(pl_hasher *h, job *j)
+{
+    j->next = h->queue;
+    h->queue = j;
+    if (h->queue_tail == &h->queue)
+        h->queue_tail = &j->next;
+    if (j->ask.urgent && h->urgent_tail == &h->queue)
+        h->urgent_tail = &j->next;
+    h->stats.waiting++;
+    pthread_cond_signal(&h->work);
+}
+
+/*
+ * Of those that joined j, the ones that may have its result; the others go back to the head of the queue, for a read of
+ * their own. Without a proof an equal identity is not enough: a store through a mapping that was dirty already moves no
+ * ctime, so bytes that were read before the question may be older than what the questioner had seen written. A read that
+ * began after the question is the questioner's own. Holds the lock.
+ */
+static job *take_joined(pl_hasher *h, job *j, const pl_probe_result *result)
+{
+    bool proven = result->outcome != PL_OK || result->uncached == PL_CACHEABLE;
+    job *joined = j->joined;
+
+    j->joined = NULL;
+    for (job **at = &joined; !proven && *at;) {
+        job *other = *at;
+        if (other->asked_ns < j->reading_ns) {
+            at = &other->next;
+            continue;
+        }
+        *at = other->next;
+        other->identified = false;
+        put_first(h, other);
+    }
+    return joined;
+}
+
 /* Answers j and all that joined it, then closes. False: closing hung and the worker was given up. */
 static bool finish(worker *w, job *j, const pl_probe_result *result, bool known)
 {
+    static const pl_probe_result proven = {.uncached = PL_CACHEABLE};
     pl_hasher *h = w->hasher;
 
     pthread_mutex_lock(&h->lock);
     j->answered = true; /* nobody joins from here on */
-    job *joined = j->joined;
-    j->joined = NULL;
+    job *joined = take_joined(h, j, known ? &proven : result);
     if (!known) {
         h->stats.files_hashed += result->outcome == PL_OK;
         h->stats.failures += result->outcome != PL_OK;
@@ -596,6 +637,7 @@ int pl_hasher_submit(pl_hasher *h, const pl_hash_job *ask)
         return pl_error_nomem();
     }
     j->ask = *ask;
+    j->asked_ns = monotonic_ns();
     j->ask.path = NULL;
     if (!ask->path)
         j->ask.root_fd = -1;
