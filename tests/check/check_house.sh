@@ -32,7 +32,7 @@ while IFS= read -r -d '' script; do
     printf '%s: does not parse\n' "$script"
     bad=$((bad + 1))
   fi
-done < <(find tests -name '*.sh' -print0; find tools/run tools/test tools/bench tools/setup .ci/run -print0)
+done < <(find tests -name '*.sh' -print0; find tools/run tools/test tools/bench tools/fuzz-stale tools/setup .ci/run -print0)
 
 while IFS= read -r -d '' file; do
   lines=$(wc -l <"$file")
