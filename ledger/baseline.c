@@ -193,15 +193,14 @@ static DIR *open_folder(pl_baseline *b)
 {
     folder *f = &b->folders[b->at];
     pl_identity identity = {0};
-    pl_auto_close int fd = open(f->asked, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
-    pl_auto_free char *path = fd < 0 ? NULL : name_of(fd);
+    pl_auto_close int pinned = pl_pin_walk(AT_FDCWD, f->asked, O_DIRECTORY, 0);
+    pl_auto_free char *path = pinned < 0 ? NULL : name_of(pinned);
 
-    if (!path || pl_identity_of_pinned(fd, "", &identity) != 0) {
-        cannot(b, f, strerror(errno));
-        return NULL;
-    }
-    if (identity.btime_ns == 0) { /* its server might never answer, and all tracking would wait for it */
-        cannot(b, f, "it is on a network or in a user's own file system");
+    /* Whatever it is that asks a server: it might never answer, and all tracking would wait for it. */
+    bool waits = pinned < 0 ? errno == EAGAIN || errno == EXDEV : !pl_identity_is_local(pinned);
+    pl_auto_close int fd = path && !waits ? openat(pinned, ".", O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC) : -1;
+    if (fd < 0 || pl_identity_of_pinned(fd, "", &identity) != 0) {
+        cannot(b, f, waits ? "it is on a network or in a user's own file system" : strerror(errno));
         return NULL;
     }
     free(f->path);

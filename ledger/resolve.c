@@ -546,7 +546,7 @@ void pl_resolve_gone(pl_resolve *resolve, const pl_place *place)
                                       pl_clock_realtime_ns(resolve->options.clock), "vanished", place->detected_by);
 }
 
-void pl_resolve_unstable(pl_resolve *resolve, const pl_place *place, const pl_identity *identity)
+void pl_resolve_unstable(pl_resolve *resolve, const pl_place *place, const pl_identity *identity, pl_tier tier)
 {
     pl_sighting sighting;
 
@@ -555,6 +555,7 @@ void pl_resolve_unstable(pl_resolve *resolve, const pl_place *place, const pl_id
     sighting_init(resolve, place, &sighting);
     sighting.hash_state = PL_HASH_UNSTABLE;
     sighting.identity = *identity;
+    sighting.fs.tier = tier;
     (void)pl_writer_sighting(resolve->options.writer, &sighting);
 }
 

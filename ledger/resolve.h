@@ -103,7 +103,7 @@ void pl_resolve_drop(pl_resolve *resolve, const pl_identity *identity);
 /* The path names no file any more: it leaves the memory and its version ends as vanished. */
 void pl_resolve_gone(pl_resolve *resolve, const pl_place *place);
 /* Its bytes do not rest for long enough to be read: the history says unstable from now on. */
-void pl_resolve_unstable(pl_resolve *resolve, const pl_place *place, const pl_identity *identity);
+void pl_resolve_unstable(pl_resolve *resolve, const pl_place *place, const pl_identity *identity, pl_tier tier);
 /* pl_files_live through the connection that look-ups use: worker threads and the tracker's, never the event path. */
 int pl_resolve_live(pl_resolve *resolve, int64_t after_id, pl_live_version *out, size_t n);
 /* The path is no longer tracked: it leaves the memory. Its row is left to whoever rotates rows. */

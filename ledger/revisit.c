@@ -84,10 +84,7 @@ int pl_revisit_new(const pl_revisit_options *options, pl_revisit **out)
 
 pl_revisit *pl_revisit_free(pl_revisit *r)
 {
-    if (!r)
-        return NULL;
-    pl_revisit_collect(r);
-    free(r);
+    free(r); /* reads have ended with resolve; nobody looks at what they found any more */
     return NULL;
 }
 
@@ -374,7 +371,7 @@ static void changed(pl_revisit *r, pl_tracked *one, int fd, const pl_identity *n
 
     if (one->identity.inode)
         pl_resolve_drop(r->options.resolve, &one->identity);
-    else if (now->btime_ns && fstatfs(fd, &fs) == 0) /* never read; one with a birth time asks no server */
+    else if (pl_identity_is_local(fd) && fstatfs(fd, &fs) == 0) /* never read */
         one->tier = (uint8_t)pl_tier_of_magic((uint64_t)fs.f_type, false);
     int64_t at = now_ns(r), left = unrest_ns(r, one, now);
     one->proven = false;
@@ -400,7 +397,7 @@ static void changed(pl_revisit *r, pl_tracked *one, int fd, const pl_identity *n
                           .mnt_ns = one->mnt_ns,
                           .container = one->container,
                           .detected_by = (pl_detected_by)one->why};
-        pl_resolve_unstable(r->options.resolve, &place, now);
+        pl_resolve_unstable(r->options.resolve, &place, now, (pl_tier)one->tier);
         one->told = true;
         r->stats.unstable++;
         settle(r, one);

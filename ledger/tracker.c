@@ -28,7 +28,7 @@
 #include <stdlib.h>
 
 #define LISTEN_NS (10 * PL_NS_PER_MS)
-#define RENEW_NS (10 * PL_NS_PER_S) /* from one try to get an instance again to the next */
+#define RENEW_NS (10 * PL_NS_PER_S)          /* from one try to get an instance again to the next */
 #define SEEN_NS (INT64_C(300) * PL_NS_PER_S) /* the ledger hears that lazily that an uncached path is seen */
 
 enum { POLL_INBOX, POLL_EVENTS, POLL_MOUNTS, POLL_COUNT };

@@ -331,10 +331,11 @@ static bool finish(worker *w, job *j, const pl_probe_result *result, bool known)
         answer(other, result, known);
     if (j->ask.done)
         j->ask.done(j->ask.context, result, known);
-    int fd = pl_steal_fd(&j->ask.fd);
+    int fd = pl_steal_fd(&j->ask.fd), root_fd = pl_steal_fd(&j->ask.root_fd);
     enter_call(w, j);
     close_all(joined);
     pl_cleanup_close(&fd);
+    pl_cleanup_close(&root_fd);
     if (!leave_call(w, j))
         return false;
     pthread_mutex_lock(&h->lock);

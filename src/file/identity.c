@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 
+#include "src/base/cleanup.h"
 #include "src/base/clock.h"
 #include "src/base/mix.h"
 
@@ -102,6 +104,48 @@ int pl_identity_of_pinned(int dir_fd, const char *path, pl_identity *out)
     s.stx_mask &= ~(uint32_t)STATX_BTIME;
     take(&s, out);
     return 0;
+}
+
+/* Types of file systems that statx does not tell apart from those with a server. */
+static bool is_local_type(const char *type)
+{
+    static const char *const types[] = {"squashfs", "erofs",   "ramfs", "ext2",     "ext3",   "vfat",
+                                        "msdos",    "exfat",   "ntfs3", "udf",      "cramfs", "iso9660",
+                                        "bcachefs", "nilfs2",  "jfs",   "minix",    "hfs",    "ufs",
+                                        "romfs",    "hfsplus", "zfs",   "reiserfs", "ubifs"};
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+        if (strcmp(type, types[i]) == 0)
+            return true;
+    return false;
+}
+
+/* "36 35 98:0 / /mnt rw,noatime shared:1 - ext3 /dev/root rw": the word behind the dash of the line of that mount. */
+static bool is_local_mount(uint64_t mount)
+{
+    pl_auto_fclose FILE *file = fopen("/proc/self/mountinfo", "re");
+    pl_auto_free char *line = NULL;
+    size_t size = 0;
+    char type[32];
+
+    while (file && getline(&line, &size, file) > 0) {
+        if (strtoull(line, NULL, 10) != mount)
+            continue;
+        const char *dash = strstr(line, " - ");
+        return dash && sscanf(dash, " - %31s", type) == 1 && is_local_type(type);
+    }
+    return false;
+}
+
+bool pl_identity_is_local(int fd)
+{
+    struct statx s;
+
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_MNT_ID, &s) != 0)
+        return false;
+    /* Those that know of immutable files are local; of the others the table of mounts knows the type. */
+    return (s.stx_attributes_mask & STATX_ATTR_IMMUTABLE) ||
+           ((s.stx_mask & STATX_MNT_ID) && is_local_mount(s.stx_mnt_id));
 }
 
 int pl_identity_of_path(int dir_fd, const char *path, bool follow, pl_identity *out)

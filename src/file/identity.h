@@ -34,6 +34,9 @@ int pl_identity_of_fd(int fd, pl_identity *out);
  * that must not wait: a file system that has to ask somebody (FUSE, NFS) answers with what it remembers, and without a
  * birth time. 0 or an errno. */
 int pl_identity_of_pinned(int dir_fd, const char *path, pl_identity *out);
+/* The file system behind fd (O_PATH will do) is a disk's or the memory's: no call on it waits for anybody. Asks no file
+ * system; false also when nobody can tell. */
+bool pl_identity_is_local(int fd);
 /* statx of a path relative to dir_fd (AT_FDCWD); follow: a symbolic link in the last component. 0 or an errno. */
 int pl_identity_of_path(int dir_fd, const char *path, bool follow, pl_identity *out);
 /* Device, inode, size, mtime, ctime, btime equal, field by field. nlink, mode and owner are attributes, not proof. */

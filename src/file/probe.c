@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
@@ -375,14 +376,6 @@ int pl_pin_named(int fd, const pl_identity *forbidden, size_t n, int *outcome, i
     return open_behind(fd, forbidden, n, outcome, error);
 }
 
-/* A folder whose file system asks nobody; see pl_identity_of_pinned. AT_FDCWD: the walk begins at our own root. */
-static bool is_local(int dir_fd)
-{
-    pl_identity identity;
-
-    return dir_fd == AT_FDCWD || (pl_identity_of_pinned(dir_fd, "", &identity) == 0 && identity.btime_ns != 0);
-}
-
 static int walk(int dir_fd, const char *path, int flags, uint64_t resolve)
 {
     struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_PATH | O_CLOEXEC), .resolve = resolve};
@@ -397,6 +390,48 @@ int pl_pin_below(int root_fd, const char *path)
     return walk(root_fd, path, 0, RESOLVE_IN_ROOT);
 }
 
+/* One name in a folder: from memory, or by looking into the folder, if that is a local file system's. */
+static int step_into(int dir_fd, const char *name, int flags, uint64_t resolve)
+{
+    int fd = walk(dir_fd, name, flags, resolve | RESOLVE_CACHED);
+
+    /* An overlay never follows a symbolic link from memory. */
+    if (fd < 0 && errno == EAGAIN && pl_identity_is_local(dir_fd))
+        fd = walk(dir_fd, name, flags, resolve | RESOLVE_NO_XDEV);
+    return fd;
+}
+
+/* Name by name: what is mounted somewhere is always in memory, so that only folders of local file systems have to be
+ * looked into. Below another root a link would be taken for one below its own folder; it is left to whoever may wait. */
+static int walk_in_steps(int dir_fd, const char *path, int flags, uint64_t resolve)
+{
+    bool own_root = !(resolve & RESOLVE_IN_ROOT);
+    pl_auto_close int at = openat(dir_fd, own_root && *path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    char name[NAME_MAX + 1];
+
+    resolve = (resolve & ~(uint64_t)RESOLVE_IN_ROOT) | (own_root ? 0 : RESOLVE_NO_SYMLINKS);
+    while (at >= 0) {
+        path += strspn(path, "/");
+        size_t length = strcspn(path, "/");
+        if (length == 0)
+            return pl_steal_fd(&at);
+        if (length >= sizeof(name)) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        memcpy(name, path, length);
+        name[length] = '\0';
+        path += length;
+        bool last = path[strspn(path, "/")] == '\0';
+        int next = step_into(at, name, last ? flags : O_DIRECTORY, resolve);
+        int error = errno;
+        (void)close(at);
+        at = next;
+        errno = error == ELOOP && !own_root ? EXDEV : error;
+    }
+    return -1;
+}
+
 int pl_pin_walk(int dir_fd, const char *path, int flags, uint64_t resolve)
 {
     int fd = -1;
@@ -406,9 +441,10 @@ int pl_pin_walk(int dir_fd, const char *path, int flags, uint64_t resolve)
         if (fd >= 0 || errno != EAGAIN)
             break;
     }
-    /* An overlay never follows a symbolic link from memory. Within a local file system nobody has to be waited for. */
-    if (fd < 0 && errno == EAGAIN && is_local(dir_fd))
+    if (fd < 0 && errno == EAGAIN && dir_fd != AT_FDCWD && pl_identity_is_local(dir_fd))
         fd = walk(dir_fd, path, flags, resolve | RESOLVE_NO_XDEV);
+    if (fd < 0 && (errno == EAGAIN || errno == EXDEV))
+        fd = walk_in_steps(dir_fd, path, flags, resolve);
     /* EINVAL: a kernel without RESOLVE_CACHED. ENOSYS: one without openat2, or a filter that hides it. */
     if (fd < 0 && errno == EINVAL)
         fd = walk(dir_fd, path, flags, resolve);

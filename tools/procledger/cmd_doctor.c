@@ -222,7 +222,8 @@ static void check_watches(doctor *d)
 
     if (!file || fscanf(file, "%" SCNu64, &most) != 1)
         return;
-    (void)snprintf(text, sizeof(text), "%" PRIu64 " files may be watched for changes; others are looked at each minute", most);
+    (void)snprintf(text, sizeof(text), "%" PRIu64 " files may be watched for changes; others are looked at each minute",
+                   most);
     finding(d, "kernel", "inotify watches", most < WATCHES_ENOUGH ? "optional" : "ok", text,
             most < WATCHES_ENOUGH ? "sysctl fs.inotify.max_user_watches=524288" : NULL);
 }

@@ -33,7 +33,8 @@ static int set_up(void **state)
     f->dir = pl_temp_dir_new();
     f->db = pl_temp_path(f->dir, "ledger.db");
     strncpy(f->source, "scan", sizeof(f->source) - 1);
-    f->options = (pl_daemon_options){.db = f->db, .source = f->source, .algorithms = PL_SHA256, .hashing = true};
+    f->options = (pl_daemon_options){
+        .db = f->db, .source = f->source, .algorithms = PL_SHA256, .hashing = true, .no_watch = true};
     *state = f;
     return 0;
 }

@@ -625,6 +625,66 @@ static void test_touch_of_an_unknown_path_is_nothing(void **state)
     pl_file_cache_free(cache);
 }
 
+static void test_touch_says_whether_the_path_is_here(void **state)
+{
+    pl_file_cache *cache = new_cache(10);
+
+    (void)state;
+    assert_false(pl_file_cache_touch(cache, "/a", NS, 5));
+    insert(cache, 1, 0);
+    bind_to(cache, "/a", 1, 0);
+    assert_true(pl_file_cache_touch(cache, "/a", NS, 5));
+    assert_true(pl_file_cache_touch(cache, "/a", NS, 1)); /* found, though its time does not move back */
+    assert_false(pl_file_cache_touch(cache, "/a", NS + 1, 5));
+    assert_false(pl_file_cache_touch(cache, "/aa", NS, 5));
+    assert_true(pl_file_cache_drop_path(cache, "/a", NS));
+    assert_false(pl_file_cache_touch(cache, "/a", NS, 5));
+    pl_file_cache_free(cache);
+}
+
+static void test_last_seen_is_that_of_the_path(void **state)
+{
+    pl_file_cache *cache = new_cache(10);
+    const pl_identity first = identity_of(1);
+    pl_cached_file out;
+
+    (void)state;
+    assert_true(pl_file_cache_last_seen(cache, "/a", NS) == INT64_MIN);
+    insert(cache, 1, 5);
+    bind_to(cache, "/a", 1, 10);
+    bind_to(cache, "/b", 1, 20);
+    assert_int_equal(pl_file_cache_last_seen(cache, "/a", NS), 10);
+    assert_int_equal(pl_file_cache_last_seen(cache, "/b", NS), 20);
+    assert_true(pl_file_cache_last_seen(cache, "/a", NS + 1) == INT64_MIN);
+    assert_true(pl_file_cache_find(cache, &first, 70, &out)); /* of the entry, not of its paths */
+    assert_int_equal(pl_file_cache_last_seen(cache, "/a", NS), 10);
+    assert_true(pl_file_cache_touch(cache, "/a", NS, 30));
+    assert_int_equal(pl_file_cache_last_seen(cache, "/a", NS), 30);
+    assert_true(pl_file_cache_prove(cache, "/a", NS, &first, 40, &out));
+    assert_int_equal(pl_file_cache_last_seen(cache, "/a", NS), 40);
+    assert_int_equal(pl_file_cache_last_seen(cache, "/b", NS), 20);
+    assert_true(pl_file_cache_drop_path(cache, "/a", NS));
+    assert_true(pl_file_cache_last_seen(cache, "/a", NS) == INT64_MIN);
+    pl_file_cache_free(cache);
+}
+
+static void test_asking_for_last_seen_touches_and_counts_nothing(void **state)
+{
+    pl_file_cache *cache = new_cache(10);
+
+    (void)state;
+    insert(cache, 1, 0);
+    bind_to(cache, "/a", 1, 0);
+    pl_file_cache_stats before = stats_of(cache);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pl_file_cache_last_seen(cache, "/a", NS), 0);
+        assert_true(pl_file_cache_last_seen(cache, "/none", NS) == INT64_MIN);
+    }
+    check_stats(cache, before);
+    assert_int_equal(pl_file_cache_sweep(cache, 1, NULL, NULL), 1);
+    pl_file_cache_free(cache);
+}
+
 static void test_negative_times_are_times(void **state)
 {
     pl_file_cache *cache = new_cache(10);
@@ -1439,6 +1499,9 @@ int main(void)
         cmocka_unit_test(test_proof_moves_last_seen_and_a_failed_one_does_not),
         cmocka_unit_test(test_last_seen_never_moves_back),
         cmocka_unit_test(test_touch_of_an_unknown_path_is_nothing),
+        cmocka_unit_test(test_touch_says_whether_the_path_is_here),
+        cmocka_unit_test(test_last_seen_is_that_of_the_path),
+        cmocka_unit_test(test_asking_for_last_seen_touches_and_counts_nothing),
         cmocka_unit_test(test_negative_times_are_times),
         cmocka_unit_test(test_each_seen_tells_paths_seen_since),
         cmocka_unit_test(test_limit_holds_and_evictions_are_counted),

@@ -7,6 +7,7 @@
 
 #include "src/base/cleanup.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/fault.h"
 #include "tests/support/sqlite_shell.h"
 #include "tests/support/temp_dir.h"
 
@@ -23,6 +24,7 @@
 
 #define S PL_NS_PER_S
 #define DAY (INT64_C(86400) * S)
+#define MS PL_NS_PER_MS
 #define BOOT_A "aaaaaaaa-2222-3333-4444-555555555555"
 #define BOOT_B "bbbbbbbb-2222-3333-4444-555555555555"
 
@@ -354,6 +356,553 @@ static void test_a_file_with_a_writer_is_answered_and_not_kept(void **state)
     assert_int_equal(ask(f, f->file, 1).source, PL_SOURCE_COMPUTED);
 }
 
+/* ---- what is told ---- */
+
+/* The last thing heard, and how many. Workers tell before they answer, so whoever waited for the answer may look. */
+typedef struct heard {
+    unsigned learned, seen;
+    char path[256], container[64];
+    uint64_t mnt_ns;
+    pl_identity identity;
+    int outcome;
+    bool proven, background;
+    pl_tier tier;
+} heard;
+
+static void on_learned(void *context, const pl_learned *learned)
+{
+    heard *h = context;
+
+    h->learned++;
+    (void)snprintf(h->path, sizeof(h->path), "%s", learned->place->path);
+    (void)snprintf(h->container, sizeof(h->container), "%s",
+                   learned->place->container ? learned->place->container : "");
+    h->mnt_ns = learned->place->mnt_ns;
+    h->background = learned->place->background;
+    h->identity = *learned->identity;
+    h->outcome = learned->outcome;
+    h->proven = learned->proven;
+    h->tier = learned->tier;
+}
+
+static void on_seen(void *context, const char *path, uint64_t mnt_ns)
+{
+    heard *h = context;
+
+    h->seen++;
+    (void)snprintf(h->path, sizeof(h->path), "%s", path);
+    h->mnt_ns = mnt_ns;
+}
+
+static void listen_to(const fixture *f, heard *h)
+{
+    pl_resolve_listener listener = {.learned = on_learned, .seen = on_seen, .context = h};
+
+    *h = (heard){0};
+    pl_resolve_listen(f->resolve, &listener);
+}
+
+/* The last thing heard is that path, known by this proof, and it was the n-th. */
+static void check_heard(const heard *h, unsigned n, const char *path, bool proven)
+{
+    pl_identity identity;
+
+    assert_int_equal(h->learned, n);
+    assert_string_equal(h->path, path);
+    assert_int_equal(pl_identity_of_path(AT_FDCWD, path, true, &identity), 0);
+    assert_true(pl_identity_equal(&h->identity, &identity));
+    assert_int_equal(h->proven, proven);
+}
+
+static pl_identity identity_at(const char *path)
+{
+    pl_identity identity;
+
+    assert_int_equal(pl_identity_of_path(AT_FDCWD, path, true, &identity), 0);
+    return identity;
+}
+
+/* Asks for a place by path, below root_fd. */
+static pl_answer ask_place(fixture *f, int root_fd, const pl_place *place)
+{
+    got g;
+
+    assert_return_code(sem_init(&g.there, 0, 0), errno);
+    assert_int_equal(pl_resolve_submit_path(f->resolve, root_fd, place, take, &g), 0);
+    while (sem_wait(&g.there) < 0)
+        assert_int_equal(errno, EINTR);
+    (void)sem_destroy(&g.there);
+    pl_resolve_drain(f->resolve);
+    assert_int_equal(pl_writer_flush(f->writer), 0);
+    return g.answer;
+}
+
+/* A look of the tracker's own, at a path that was seen at that boottime. */
+static pl_answer look(fixture *f, const char *path, int64_t seen_ns)
+{
+    pl_place place = {
+        .path = path, .mnt_ns = 1, .detected_by = PL_DETECTED_SWEEP, .background = true, .seen_ns = seen_ns};
+
+    return ask_place(f, -1, &place);
+}
+
+static int64_t now_ns(const fixture *f)
+{
+    return pl_clock_boottime_ns(&f->clock.clock);
+}
+
+static uint64_t files_hashed(const fixture *f)
+{
+    pl_stats stats = {.struct_size = sizeof(stats)};
+
+    pl_resolve_stats_get(f->resolve, &stats);
+    return stats.files_hashed;
+}
+
+static void test_a_read_is_told(void **state)
+{
+    fixture *f = *state;
+    pl_place place = {.path = f->file, .mnt_ns = 7, .container = "box", .detected_by = PL_DETECTED_EXEC};
+    heard h;
+
+    listen_to(f, &h);
+    pl_answer answer = ask_place(f, -1, &place);
+    check_heard(&h, 1, f->file, true);
+    assert_int_equal(h.outcome, PL_OK);
+    assert_string_equal(h.container, "box");
+    assert_int_equal(h.mnt_ns, 7);
+    assert_int_equal(h.tier, answer.tier);
+    assert_int_not_equal(h.tier, PL_TIER_C);
+    assert_false(h.background);
+    assert_true(answer.proven);
+    assert_int_equal(answer.retry_ns, 0);
+}
+
+static void test_a_hot_hit_of_a_known_path_is_not_told(void **state)
+{
+    fixture *f = *state;
+    pl_identity identity = identity_at(f->file);
+    pl_place place = {.path = f->file, .mnt_ns = 1};
+    pl_answer answer;
+    heard h;
+
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+    listen_to(f, &h);
+    check_source(f, f->file, PL_SOURCE_HOT);
+    assert_true(pl_resolve_hot(f->resolve, &identity, &place, &answer));
+    assert_true(pl_resolve_recall(f->resolve, &identity, &place, &answer));
+    assert_true(pl_resolve_hot(f->resolve, &identity, NULL, &answer));
+    assert_int_equal(h.learned + h.seen, 0);
+    answer = look(f, f->file, 0);
+    assert_true(answer.proven); /* its own answer says so all the same */
+    assert_int_not_equal(answer.tier, PL_TIER_C);
+    assert_int_equal(h.learned, 0);
+}
+
+static void test_what_the_ledger_knows_is_told(void **state)
+{
+    fixture *f = *state;
+    pl_identity identity = identity_at(f->file);
+    pl_place place = {.path = f->file, .mnt_ns = 1};
+    pl_answer answer;
+    heard h;
+
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+    reopen(f, BOOT_A, false);
+    listen_to(f, &h);
+    check_source(f, f->file, PL_SOURCE_LEDGER);
+    check_heard(&h, 1, f->file, true);
+    assert_int_not_equal(h.tier, PL_TIER_C);
+    reopen(f, BOOT_A, false);
+    listen_to(f, &h);
+    assert_true(pl_resolve_recall(f->resolve, &identity, &place, &answer));
+    assert_int_equal(answer.source, PL_SOURCE_LEDGER);
+    check_heard(&h, 1, f->file, true);
+    assert_int_equal(files_hashed(f), 0);
+}
+
+static void test_an_alias_is_told(void **state)
+{
+    fixture *f = *state;
+    char *names[] = {pl_temp_path(f->dir, "by-worker"), pl_temp_path(f->dir, "by-identity")};
+    pl_place place = {.path = names[1], .mnt_ns = 1};
+    pl_answer answer;
+    heard h;
+
+    for (size_t i = 0; i < 2; i++)
+        assert_return_code(link(f->file, names[i]), errno);
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+    listen_to(f, &h);
+    check_source(f, names[0], PL_SOURCE_HOT);
+    check_heard(&h, 1, names[0], true);
+    pl_identity identity = identity_at(names[1]);
+    assert_true(pl_resolve_hot(f->resolve, &identity, &place, &answer));
+    check_heard(&h, 2, names[1], true);
+    assert_int_equal(h.outcome, PL_OK);
+    assert_int_not_equal(h.tier, PL_TIER_C);
+    assert_int_equal(ask(f, f->file, 2).source, PL_SOURCE_HOT); /* the first path in another mount namespace */
+    check_heard(&h, 3, f->file, true);
+    assert_int_equal(h.mnt_ns, 2);
+    for (size_t i = 0; i < 2; i++)
+        free(names[i]);
+}
+
+static void test_what_could_not_be_proven_is_told_as_such(void **state)
+{
+    fixture *f = *state;
+    heard h;
+
+    listen_to(f, &h);
+    pl_auto_close int writer = open(f->file, O_WRONLY | O_CLOEXEC);
+    assert_return_code(writer, errno);
+    pl_answer answer = ask(f, f->file, 1);
+    check_heard(&h, 1, f->file, false);
+    assert_int_equal(h.outcome, PL_OK);
+    assert_false(answer.proven);
+}
+
+static void test_what_has_no_name_or_no_link_is_not_told(void **state)
+{
+    fixture *f = *state;
+    pl_auto_close int fd = open(f->file, O_RDONLY | O_CLOEXEC);
+    pl_place nameless = {.mnt_ns = 1}, unlinked = {.path = f->file, .mnt_ns = 1};
+    const pl_place *const places[] = {&nameless, &unlinked};
+    heard h;
+
+    assert_return_code(fd, errno);
+    listen_to(f, &h);
+    for (size_t i = 0; i < 2; i++) {
+        got g;
+        assert_return_code(sem_init(&g.there, 0, 0), errno);
+        if (i == 1)
+            assert_return_code(unlink(f->file), errno);
+        int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        assert_int_equal(pl_resolve_submit(f->resolve, copy, places[i], false, take, &g), 0);
+        while (sem_wait(&g.there) < 0)
+            assert_int_equal(errno, EINTR);
+        (void)sem_destroy(&g.there);
+        pl_resolve_drain(f->resolve);
+        assert_int_equal(g.answer.outcome, PL_OK);
+        assert_int_equal(h.learned, 0);
+    }
+}
+
+static void test_nobody_is_told_any_more_when_nobody_listens(void **state)
+{
+    fixture *f = *state;
+    heard h;
+
+    listen_to(f, &h);
+    pl_resolve_listen(f->resolve, NULL);
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+    pl_resolve_touch(f->resolve, "/none", 1);
+    assert_int_equal(h.learned + h.seen, 0);
+}
+
+static void test_a_living_path_that_the_cache_does_not_have_is_told(void **state)
+{
+    fixture *f = *state;
+    heard h;
+
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+    listen_to(f, &h);
+    pl_fake_clock_advance(&f->clock, 5 * S);
+    pl_resolve_touch(f->resolve, f->file, 1);
+    assert_int_equal(h.seen, 0);
+    assert_true(pl_resolve_seen_ns(f->resolve, f->file, 1) == now_ns(f));
+    pl_resolve_touch(f->resolve, f->file, 2);
+    assert_int_equal(h.seen, 1);
+    assert_int_equal(h.mnt_ns, 2);
+    assert_string_equal(h.path, f->file);
+    pl_resolve_touch(f->resolve, "/none", 1);
+    assert_int_equal(h.seen, 2);
+    assert_string_equal(h.path, "/none");
+    assert_int_equal(h.learned, 0);
+}
+
+/* ---- looks of the tracker's own ---- */
+
+static void test_a_look_does_not_count_as_seen_in_memory(void **state)
+{
+    fixture *f = *state;
+    int64_t seen = now_ns(f);
+    heard h;
+
+    listen_to(f, &h);
+    pl_fake_clock_advance(&f->clock, 3600 * S);
+    assert_int_equal(look(f, f->file, seen).source, PL_SOURCE_COMPUTED);
+    assert_true(h.background);
+    assert_true(pl_resolve_seen_ns(f->resolve, f->file, 1) == seen);
+    assert_int_equal(look(f, f->file, seen).source, PL_SOURCE_HOT);
+    assert_int_equal(look(f, f->file, seen - S).source, PL_SOURCE_HOT);
+    assert_true(pl_resolve_seen_ns(f->resolve, f->file, 1) == seen);
+    check_source(f, f->file, PL_SOURCE_HOT); /* this one does */
+    assert_true(pl_resolve_seen_ns(f->resolve, f->file, 1) == now_ns(f));
+}
+
+static void test_a_look_does_not_prolong_a_day(void **state)
+{
+    fixture *f = *state;
+    int64_t seen = now_ns(f);
+
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+    pl_fake_clock_advance(&f->clock, DAY - S);
+    assert_int_equal(look(f, f->file, seen).source, PL_SOURCE_HOT);
+    pl_fake_clock_advance(&f->clock, 2 * S);
+    pl_resolve_sweep(f->resolve);
+    assert_true(pl_resolve_seen_ns(f->resolve, f->file, 1) == INT64_MIN);
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+}
+
+static void test_a_look_does_not_count_as_seen_in_the_ledger(void **state)
+{
+    fixture *f = *state;
+    const char *const sql = "select last_time - first_time from file_history";
+    int64_t seen = now_ns(f);
+
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+    reopen(f, BOOT_B, false);
+    pl_fake_clock_advance(&f->clock, 3600 * S);
+    assert_int_equal(look(f, f->file, seen).source, PL_SOURCE_COMPUTED); /* a new boot reads once */
+    pl_resolve_flush_seen(f->resolve);
+    assert_int_equal(pl_writer_flush(f->writer), 0);
+    check_sql(f, sql, "0\n");
+    reopen(f, BOOT_B, false);
+    assert_int_equal(look(f, f->file, seen).source, PL_SOURCE_LEDGER); /* what it read is proven in this boot */
+    check_sql(f, sql, "0\n");
+    check_source(f, f->file, PL_SOURCE_HOT);
+    pl_resolve_flush_seen(f->resolve);
+    assert_int_equal(pl_writer_flush(f->writer), 0);
+    check_sql(f, sql, "3600\n");
+}
+
+/* ---- by path ---- */
+
+static void test_a_path_is_read_by_a_worker(void **state)
+{
+    fixture *f = *state;
+    char *copy = strdup(f->file), container[] = "box";
+    pl_place place = {.path = copy, .mnt_ns = 1, .container = container, .detected_by = PL_DETECTED_INOTIFY};
+    got g;
+
+    assert_return_code(sem_init(&g.there, 0, 0), errno);
+    assert_int_equal(pl_resolve_submit_path(f->resolve, -1, &place, take, &g), 0);
+    memset(copy, 'x', strlen(copy)); /* strings are copied */
+    memset(container, 'x', 3);
+    free(copy);
+    while (sem_wait(&g.there) < 0)
+        assert_int_equal(errno, EINTR);
+    (void)sem_destroy(&g.there);
+    assert_int_equal(g.answer.outcome, PL_OK);
+    assert_int_equal(g.answer.digests.digests[0].bytes[0], 0x2c);
+    pl_resolve_drain(f->resolve);
+    assert_int_equal(pl_writer_flush(f->writer), 0);
+    check_sql(f, "select container, detected_by, substr(sha256,1,4) from file_history", "box|inotify|2cf2\n");
+}
+
+static void test_a_path_below_another_root_is_read_there(void **state)
+{
+    fixture *f = *state;
+    pl_place place = {.path = "/file", .mnt_ns = 9, .detected_by = PL_DETECTED_SWEEP};
+    int root = open(f->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    assert_return_code(root, errno);
+    assert_int_equal(ask_place(f, root, &place).outcome, PL_OK);
+    check_sql(f, "select path, mnt_ns, substr(sha256,1,4) from file_history", "/file|9|2cf2\n");
+    f->resolve = pl_resolve_free(f->resolve);
+    assert_int_equal(fcntl(root, F_GETFD), -1); /* taken over */
+}
+
+static void test_a_path_that_is_not_there_has_vanished_and_leaves_no_row(void **state)
+{
+    fixture *f = *state;
+    char *missing = pl_temp_path(f->dir, "missing");
+    heard h;
+
+    listen_to(f, &h);
+    pl_answer answer = look(f, missing, 0);
+    assert_int_equal(answer.outcome, PL_VANISHED);
+    assert_int_equal(answer.error, ENOENT);
+    assert_false(answer.proven);
+    assert_int_equal(h.learned, 0);
+    check_sql(f, "select count(*) from file_history", "0\n");
+    free(missing);
+}
+
+static void test_the_ledgers_own_files_are_not_opened_by_path(void **state)
+{
+    fixture *f = *state;
+    pl_answer answer = look(f, f->db, 0);
+
+    assert_int_equal(answer.outcome, PL_UNREADABLE);
+    assert_int_equal(answer.error, EPERM);
+}
+
+/* Its owner knows when to try again. */
+static void test_a_path_that_is_too_young_is_not_kept_open(void **state)
+{
+    fixture *f = *state;
+    char *young = pl_temp_path(f->dir, "young");
+
+    pl_temp_write(young, "hello", 5, 0755);
+    atomic_store(&f->clock.realtime_ns, pl_clock_realtime_ns(pl_clock_system()));
+    pl_answer answer = look(f, young, 0);
+    assert_int_equal(answer.outcome, PL_OK);
+    assert_false(answer.proven);
+    assert_true(answer.retry_ns > 0 && answer.retry_ns <= 2 * S + 20 * MS);
+    assert_int_equal(pl_resolve_retry(f->resolve), -1);
+    pl_fake_clock_advance(&f->clock, answer.retry_ns);
+    answer = look(f, young, 0);
+    assert_int_equal(answer.source, PL_SOURCE_COMPUTED);
+    assert_true(answer.proven);
+    assert_int_equal(answer.retry_ns, 0);
+    free(young);
+}
+
+static void test_a_path_that_cannot_be_queued_takes_nothing(void **state)
+{
+    fixture *f = *state;
+    pl_place place = {.path = "/file", .mnt_ns = 1, .container = "box"};
+    int root = open(f->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    got g = {.answer.outcome = -7};
+
+    assert_return_code(root, errno);
+    for (unsigned n = 1; n <= 5; n++) { /* the job and its two strings, the worker's and its path */
+        pl_fault_arm(PL_FAULT_ALLOC, n, ENOMEM);
+        int rc = pl_resolve_submit_path(f->resolve, root, &place, take, &g);
+        pl_fault_disarm();
+        assert_int_equal(rc, PL_ERR_NOMEM);
+        assert_true(fcntl(root, F_GETFD) >= 0);
+    }
+    pl_resolve_drain(f->resolve);
+    assert_int_equal(g.answer.outcome, -7);
+    assert_int_equal(ask_place(f, root, &place).outcome, PL_OK);
+}
+
+/* ---- what the tracker finds ---- */
+
+static void test_what_was_dropped_comes_from_the_ledger_without_reading(void **state)
+{
+    fixture *f = *state;
+    pl_identity identity = identity_at(f->file), other = identity;
+    pl_answer answer;
+
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+    other.size++;
+    pl_resolve_drop(f->resolve, &other); /* another file's */
+    assert_true(pl_resolve_hot(f->resolve, &identity, NULL, &answer));
+    pl_resolve_drop(f->resolve, &identity);
+    assert_false(pl_resolve_hot(f->resolve, &identity, NULL, &answer));
+    assert_true(pl_resolve_seen_ns(f->resolve, f->file, 1) == INT64_MIN);
+    check_source(f, f->file, PL_SOURCE_LEDGER);
+    assert_int_equal(files_hashed(f), 1);
+    check_source(f, f->file, PL_SOURCE_HOT);
+    check_sql(f, "select count(*) from file_history", "1\n");
+}
+
+static void test_what_is_gone_ends_as_vanished(void **state)
+{
+    fixture *f = *state;
+    char *other = pl_temp_path(f->dir, "other");
+    pl_identity identity;
+    pl_answer answer;
+
+    assert_return_code(link(f->file, other), errno);
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+    check_source(f, other, PL_SOURCE_HOT);
+    identity = identity_at(other);
+    pl_place place = {.path = f->file, .mnt_ns = 1, .detected_by = PL_DETECTED_INOTIFY};
+    pl_fake_clock_advance(&f->clock, 5 * S);
+    pl_resolve_gone(f->resolve, &place);
+    assert_int_equal(pl_writer_flush(f->writer), 0);
+    assert_true(pl_resolve_seen_ns(f->resolve, f->file, 1) == INT64_MIN);
+    assert_true(pl_resolve_hot(f->resolve, &identity, NULL, &answer)); /* by its other name it is still there */
+    check_sql(f, "select end_time - first_time, end_reason, detected_by from file_history order by version_id",
+              "5|vanished|inotify\n~|~|exec\n");
+    free(other);
+}
+
+static void test_what_does_not_rest_is_unstable(void **state)
+{
+    fixture *f = *state;
+    pl_identity identity = identity_at(f->file);
+    pl_place place = {.path = f->file, .mnt_ns = 1, .container = "box", .detected_by = PL_DETECTED_INOTIFY};
+
+    pl_resolve_unstable(f->resolve, &place, &identity, PL_TIER_A); /* never hashed */
+    assert_int_equal(pl_writer_flush(f->writer), 0);
+    check_sql(f, "select sha256, size, container, detected_by, end_time from file_history", "~|5|box|inotify|~\n");
+    check_sql(f, "select hash_state from hash", "unstable\n");
+}
+
+static void test_what_no_longer_rests_is_another_version(void **state)
+{
+    fixture *f = *state;
+    pl_place place = {.path = f->file, .mnt_ns = 1, .detected_by = PL_DETECTED_INOTIFY};
+
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+    pl_identity now = identity_at(f->file);
+    now.ctime_ns += S;
+    pl_fake_clock_advance(&f->clock, 5 * S);
+    pl_resolve_unstable(f->resolve, &place, &now, PL_TIER_A);
+    assert_int_equal(pl_writer_flush(f->writer), 0);
+    check_sql(f,
+              "select substr(sha256,1,4), end_time - first_time, end_reason, detected_by from file_history"
+              " order by version_id",
+              "2cf2|5|modified|inotify\n~|~|~|inotify\n");
+    check_sql(f, "select hash_state from hash", "unstable\n");
+}
+
+static void test_what_is_forgotten_keeps_its_row(void **state)
+{
+    fixture *f = *state;
+    pl_identity identity = identity_at(f->file);
+    pl_answer answer;
+
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+    pl_resolve_forget(f->resolve, f->file, 2); /* of another namespace: nothing */
+    assert_true(pl_resolve_seen_ns(f->resolve, f->file, 1) == now_ns(f));
+    pl_resolve_forget(f->resolve, f->file, 1);
+    assert_true(pl_resolve_seen_ns(f->resolve, f->file, 1) == INT64_MIN);
+    assert_true(pl_resolve_hot(f->resolve, &identity, NULL, &answer));
+    assert_int_equal(pl_writer_flush(f->writer), 0);
+    check_sql(f, "select end_time from file_history", "~\n");
+}
+
+static void test_live_rows_are_those_of_the_last_day(void **state)
+{
+    fixture *f = *state;
+    pl_live_version list[4];
+
+    check_source(f, f->file, PL_SOURCE_COMPUTED);
+    reopen(f, BOOT_B, false);
+    assert_int_equal(pl_resolve_live(f->resolve, 0, list, 4), 1);
+    assert_string_equal(list[0].path, f->file);
+    assert_false(list[0].same_boot);
+    int64_t id = list[0].version_id;
+    pl_live_version_deinit(&list[0]);
+    assert_int_equal(pl_resolve_live(f->resolve, id, list, 4), 0);
+    pl_fake_clock_advance(&f->clock, DAY + 2 * S);
+    assert_int_equal(pl_resolve_live(f->resolve, 0, list, 4), 0);
+}
+
+static void test_without_a_ledger_nothing_is_written_or_remembered_there(void **state)
+{
+    fixture *f = *state;
+    pl_resolve_options options = {.clock = &f->clock.clock, .boot_id = BOOT_A};
+    pl_place place = {.path = f->file, .mnt_ns = 1};
+    pl_identity identity = identity_at(f->file);
+    pl_resolve *resolve = NULL;
+    pl_live_version list[1];
+
+    assert_int_equal(pl_resolve_new(&options, &resolve), 0);
+    assert_int_equal(pl_resolve_live(resolve, 0, list, 1), 0);
+    pl_resolve_gone(resolve, &place);
+    pl_resolve_unstable(resolve, &place, &identity, PL_TIER_A);
+    pl_resolve_drop(resolve, &identity);
+    (void)pl_resolve_free(resolve);
+    check_sql(f, "select count(*) from file_history", "0\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +921,30 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_hard_link_is_one_hash_and_two_histories, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_mode_of_the_same_bytes_is_another_version, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_file_with_a_writer_is_answered_and_not_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_read_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_hot_hit_of_a_known_path_is_not_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_the_ledger_knows_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_alias_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_could_not_be_proven_is_told_as_such, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_has_no_name_or_no_link_is_not_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nobody_is_told_any_more_when_nobody_listens, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_living_path_that_the_cache_does_not_have_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_look_does_not_count_as_seen_in_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_look_does_not_prolong_a_day, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_look_does_not_count_as_seen_in_the_ledger, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_path_is_read_by_a_worker, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_path_below_another_root_is_read_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_path_that_is_not_there_has_vanished_and_leaves_no_row, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_ledgers_own_files_are_not_opened_by_path, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_path_that_is_too_young_is_not_kept_open, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_path_that_cannot_be_queued_takes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_was_dropped_comes_from_the_ledger_without_reading, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_gone_ends_as_vanished, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_does_not_rest_is_unstable, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_no_longer_rests_is_another_version, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_forgotten_keeps_its_row, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_live_rows_are_those_of_the_last_day, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_without_a_ledger_nothing_is_written_or_remembered_there, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("resolve", tests, NULL, NULL);

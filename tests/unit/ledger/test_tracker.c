@@ -927,6 +927,23 @@ static void test_whatever_fails_the_next_round_finds_it(void **state)
     assert_int_equal(stats_of(f).tracked, 1);
 }
 
+/* At the end of a run reads are under way and others wait for them. */
+static void test_it_may_end_at_any_moment(void **state)
+{
+    fixture *f = *state;
+
+    for (int turns = 0; turns < 12; turns++) {
+        make_files(f, 12, "a");
+        f->folders[0] = f->dir;
+        close_rooms(f);
+        open_rooms(f, turns % 2 ? BOOT_A : BOOT_B);
+        for (int i = 0; i < turns; i++) {
+            pl_fake_clock_advance(&f->clock, 100 * MS);
+            turn(f);
+        }
+    }
+}
+
 static void test_a_thread_turns_it_and_stops(void **state)
 {
     fixture *f = *state;
@@ -988,6 +1005,7 @@ int main(void)
         T(test_a_mount_over_it_is_found_at_once),
         T(test_a_bind_mount_is_one_hash),
         T(test_whatever_fails_the_next_round_finds_it),
+        T(test_it_may_end_at_any_moment),
         T(test_a_thread_turns_it_and_stops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

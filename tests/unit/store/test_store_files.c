@@ -559,6 +559,288 @@ static void test_of_two_writers_one_version_stays_open(void **state)
     assert_answer(r->f->path, "PRAGMA integrity_check", "ok");
 }
 
+/* --- what is live --- */
+
+#define LIVE_MAX 8
+
+static int live(room *r, int64_t after_id, int64_t since_ns, pl_live_version *out, size_t n)
+{
+    return pl_files_live(r->reader, after_id, BOOT_A, since_ns, out, n);
+}
+
+/* Paths of the live versions, a line each, in their order. */
+static void assert_live(room *r, int64_t after_id, int64_t since_ns, size_t limit, const char *expected)
+{
+    pl_live_version list[LIVE_MAX];
+    char text[1024] = "";
+    size_t length = 0;
+    int n = live(r, after_id, since_ns, list, limit);
+
+    assert_true(n >= 0 && (size_t)n <= limit);
+    for (int i = 0; i < n; i++) {
+        length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%s", i ? " " : "", list[i].path);
+        assert_true(length < sizeof(text));
+        pl_live_version_deinit(&list[i]);
+        assert_null(list[i].path);
+    }
+    assert_string_equal(text, expected);
+}
+
+static void see_five(room *r)
+{
+    static const char *const paths[] = {"/e", "/d", "/c", "/b", "/a"};
+
+    for (unsigned i = 0; i < 5; i++) {
+        pl_sighting v = sighting_of(paths[i], 10 + i, i, T0 + i * SECOND);
+        see(r, &v);
+    }
+}
+
+static void test_live_versions_come_in_the_order_of_their_ids(void **state)
+{
+    room *r = *state;
+
+    assert_live(r, 0, 0, LIVE_MAX, "");
+    see_five(r);
+    assert_live(r, 0, 0, LIVE_MAX, "/e /d /c /b /a");
+    assert_live(r, -1, 0, LIVE_MAX, "/e /d /c /b /a");
+}
+
+static void test_live_versions_come_a_few_at_a_time(void **state)
+{
+    room *r = *state;
+
+    see_five(r);
+    assert_live(r, 0, 0, 2, "/e /d");
+    assert_live(r, 2, 0, 2, "/c /b"); /* above the last id, not from it on */
+    assert_live(r, 4, 0, 2, "/a");
+    assert_live(r, 5, 0, 2, "");
+    assert_live(r, 0, 0, 5, "/e /d /c /b /a");
+    assert_live(r, 0, 0, 0, "");
+}
+
+static void test_what_was_not_seen_since_is_not_live(void **state)
+{
+    room *r = *state;
+
+    see_five(r);
+    assert_live(r, 0, T0 + 3 * SECOND, LIVE_MAX, "/b /a"); /* the very second counts */
+    assert_live(r, 0, T0 + 5 * SECOND, LIVE_MAX, "");
+    assert_int_equal(pl_writer_seen(r->w, 0, "/e", 1, T0 + 9 * SECOND), 0);
+    flush(r);
+    assert_live(r, 0, T0 + 5 * SECOND, LIVE_MAX, "/e");
+}
+
+static void test_what_is_closed_is_not_live(void **state)
+{
+    room *r = *state;
+    pl_sighting again = sighting_of("/d", 11, 7, T0 + 20 * SECOND);
+
+    see_five(r);
+    assert_int_equal(pl_writer_close_version(r->w, "/e", 1, T0 + 9 * SECOND, "vanished", PL_DETECTED_SWEEP), 0);
+    flush(r);
+    assert_live(r, 0, 0, LIVE_MAX, "/d /c /b /a");
+    see(r, &again); /* other bytes: the open version is the new one */
+    assert_live(r, 0, 0, LIVE_MAX, "/c /b /a /d");
+}
+
+static void test_a_live_version_has_what_a_look_needs(void **state)
+{
+    room *r = *state;
+    pl_sighting v = sighting_of("/bin/x", UINT64_MAX, 1, T0 + 5 * SECOND);
+    pl_live_version got;
+
+    v.mnt_ns = UINT64_MAX - 1;
+    v.container = "box";
+    v.identity.btime_ns = -5;
+    v.identity.uid = UINT32_MAX - 1;
+    v.identity.gid = 77;
+    v.identity.mode = S_IFREG | 04755;
+    v.fs.tier = PL_TIER_B;
+    see(r, &v);
+    assert_int_equal(live(r, 0, 0, &got, 1), 1);
+    assert_int_equal(got.version_id, 1);
+    assert_string_equal(got.path, "/bin/x");
+    assert_string_equal(got.container, "box");
+    assert_true(got.mnt_ns == UINT64_MAX - 1);
+    assert_true(pl_identity_equal(&got.identity, &v.identity));
+    assert_int_equal(got.identity.mode, v.identity.mode);
+    assert_int_equal(got.identity.uid, v.identity.uid);
+    assert_int_equal(got.identity.gid, v.identity.gid);
+    assert_int_equal(got.tier, PL_TIER_B);
+    assert_true(got.hashed && got.cacheable && got.same_boot);
+    assert_true(got.last_time_ns == T0 + 5 * SECOND);
+    pl_live_version_deinit(&got);
+    assert_null(got.container);
+}
+
+static void test_paths_of_live_versions_are_their_exact_bytes(void **state)
+{
+    static const char *const paths[] = {"/new\nline", "/\xff\xfe", "/\xe2\x80\xae", "/a\\xffb", "/\xc3\xa9", "/ "};
+    room *r = *state;
+    pl_live_version list[LIVE_MAX];
+    const size_t count = sizeof(paths) / sizeof(paths[0]);
+
+    for (unsigned i = 0; i < count; i++) {
+        pl_sighting v = sighting_of(paths[i], 10 + i, i, T0);
+        see(r, &v);
+    }
+    assert_int_equal(live(r, 0, 0, list, LIVE_MAX), count);
+    for (size_t i = 0; i < count; i++) {
+        assert_string_equal(list[i].path, paths[i]);
+        assert_null(list[i].container);
+        pl_live_version_deinit(&list[i]);
+    }
+}
+
+static void test_a_live_version_of_another_boot_says_so(void **state)
+{
+    room *r = *state;
+    pl_sighting a = sighting_of("/a", 1, 1, T0), b = sighting_of("/b", 2, 2, T0), unknown = sighting_of("/c", 3, 3, T0);
+    pl_live_version list[LIVE_MAX];
+
+    memcpy(b.boot_id, BOOT_B, sizeof(BOOT_B));
+    unknown.boot_id[0] = '\0';
+    see(r, &a);
+    see(r, &b);
+    see(r, &unknown);
+    assert_int_equal(live(r, 0, 0, list, LIVE_MAX), 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(list[i].same_boot, i == 0);
+        pl_live_version_deinit(&list[i]);
+    }
+}
+
+static void test_a_live_version_without_a_digest_or_proof_says_so(void **state)
+{
+    room *r = *state;
+    pl_sighting unreadable = sighting_of("/a", 1, 1, T0), unproven = sighting_of("/b", 2, 2, T0);
+    pl_live_version list[LIVE_MAX];
+
+    unreadable.hash_state = PL_HASH_UNSTABLE;
+    unreadable.cacheable = false;
+    unproven.cacheable = false;
+    see(r, &unreadable);
+    see(r, &unproven);
+    assert_int_equal(live(r, 0, 0, list, LIVE_MAX), 2);
+    assert_false(list[0].hashed || list[0].cacheable);
+    assert_true(list[1].hashed);
+    assert_false(list[1].cacheable);
+    pl_live_version_deinit(&list[0]);
+    pl_live_version_deinit(&list[1]);
+}
+
+static void test_live_versions_without_memory_are_nobodys(void **state)
+{
+    room *r = *state;
+    pl_sighting boxed = sighting_of("/f", 6, 6, T0);
+    unsigned n = 1;
+
+    boxed.container = "box";
+    see_five(r);
+    see(r, &boxed);
+    assert_live(r, 0, 0, LIVE_MAX, "/e /d /c /b /a /f"); /* the statement is prepared */
+    for (;; n++) {
+        pl_live_version list[LIVE_MAX];
+        pl_fault_arm(PL_FAULT_ALLOC, n, ENOMEM);
+        int rc = live(r, 0, 0, list, LIVE_MAX);
+        bool fired = pl_fault_fired();
+        pl_fault_disarm();
+        assert_int_equal(rc, fired ? PL_ERR_NOMEM : 6);
+        if (!fired) {
+            for (size_t i = 0; i < 6; i++)
+                pl_live_version_deinit(&list[i]);
+            break;
+        }
+        assert_live(r, 4, 0, LIVE_MAX, "/a /f"); /* and it goes on afterwards */
+    }
+    assert_int_equal(n - 1, 7); /* six paths and a container */
+}
+
+static void test_live_versions_of_a_damaged_file_are_an_error(void **state)
+{
+    room *r = *state;
+    pl_live_version list[LIVE_MAX];
+
+    see_five(r);
+    force(r->f->path, "ALTER TABLE _version RENAME TO _elsewhere");
+    assert_int_equal(live(r, 0, 0, list, LIVE_MAX), PL_ERR_DAMAGED);
+    force(r->f->path, "ALTER TABLE _elsewhere RENAME TO _version");
+    assert_live(r, 3, 0, LIVE_MAX, "/b /a");
+}
+
+/* --- looks of our own --- */
+
+static int64_t last_time(const room *r)
+{
+    return ask_number(r->f->path, "SELECT max(last_time) - 1700000000 FROM file_history");
+}
+
+static void test_a_look_of_our_own_is_not_being_seen(void **state)
+{
+    room *r = *state;
+    pl_sighting v = sighting_of("/bin/x", 5, 1, T0), failed = v;
+
+    v.cacheable = false;
+    see(r, &v);
+    failed.hash_state = PL_HASH_UNREADABLE;
+    for (int unseen = 1; unseen >= 0; unseen--) { /* the first changes nothing, the second moves the time */
+        failed.unseen = unseen;
+        failed.time_ns = T0 + 7 * SECOND;
+        see(r, &failed);
+        assert_int_equal(last_time(r), unseen ? 0 : 7);
+    }
+    assert_answer(r->f->path, HISTORY, "01|ok|0|7|NULL|NULL|exec");
+}
+
+static void test_a_proof_of_our_own_is_written_and_does_not_move_the_time(void **state)
+{
+    room *r = *state;
+    pl_sighting v = sighting_of("/bin/x", 5, 1, T0), proven = v;
+
+    v.cacheable = false;
+    v.assurance = PL_ASSURANCE_STAT;
+    see(r, &v);
+    assert_not_known(r, &v, BOOT_A, T0);
+    proven.unseen = true;
+    proven.time_ns = proven.hashed_ns = T0 + 7 * SECOND;
+    proven.identity.ctime_ns++;
+    see(r, &proven);
+    assert_int_equal(last_time(r), 0);
+    assert_known(r, &proven, BOOT_A, T0, 1); /* all but the time */
+    assert_answer(r->f->path, "SELECT assurance, count(*) FROM hash", "probed|1");
+    proven.unseen = false;
+    see(r, &proven);
+    assert_int_equal(last_time(r), 7);
+}
+
+/* Its day goes on from when it was really seen: a new boot reads everything again. */
+static void test_re_read_after_a_boot_does_not_prolong_its_day(void **state)
+{
+    room *r = *state;
+    pl_sighting v = sighting_of("/bin/x", 5, 1, T0), again = v;
+
+    see(r, &v);
+    memcpy(again.boot_id, BOOT_B, sizeof(BOOT_B));
+    again.unseen = true;
+    again.time_ns = T0 + DAY;
+    see(r, &again);
+    assert_known(r, &again, BOOT_B, T0 + DAY, 1);
+    assert_not_known(r, &again, BOOT_B, T0 + DAY + SECOND);
+}
+
+static void test_a_change_that_a_look_of_our_own_finds_begins_a_version(void **state)
+{
+    room *r = *state;
+    pl_sighting v = sighting_of("/bin/x", 5, 1, T0), w = sighting_of("/bin/x", 5, 2, T0 + 9 * SECOND);
+
+    w.unseen = true;
+    w.detected_by = PL_DETECTED_INOTIFY;
+    see(r, &v);
+    see(r, &w);
+    assert_answer(r->f->path, HISTORY, "01|ok|0|0|9|modified|inotify\n02|ok|9|9|NULL|NULL|inotify");
+}
+
 /* --- failures --- */
 
 static void test_finding_without_memory_or_file_says_so(void **state)
@@ -620,6 +902,22 @@ int main(void)
         cmocka_unit_test(test_row_that_somebody_edited_proves_nothing),
         cmocka_unit_test_setup_teardown(test_later_writer_sees_what_the_earlier_did, open_room, close_room),
         cmocka_unit_test_setup_teardown(test_of_two_writers_one_version_stays_open, open_room, close_room),
+        cmocka_unit_test_setup_teardown(test_live_versions_come_in_the_order_of_their_ids, open_room, close_room),
+        cmocka_unit_test_setup_teardown(test_live_versions_come_a_few_at_a_time, open_room, close_room),
+        cmocka_unit_test_setup_teardown(test_what_was_not_seen_since_is_not_live, open_room, close_room),
+        cmocka_unit_test_setup_teardown(test_what_is_closed_is_not_live, open_room, close_room),
+        cmocka_unit_test_setup_teardown(test_a_live_version_has_what_a_look_needs, open_room, close_room),
+        cmocka_unit_test_setup_teardown(test_paths_of_live_versions_are_their_exact_bytes, open_room, close_room),
+        cmocka_unit_test_setup_teardown(test_a_live_version_of_another_boot_says_so, open_room, close_room),
+        cmocka_unit_test_setup_teardown(test_a_live_version_without_a_digest_or_proof_says_so, open_room, close_room),
+        cmocka_unit_test_setup_teardown(test_live_versions_without_memory_are_nobodys, open_room, close_room),
+        cmocka_unit_test_setup_teardown(test_live_versions_of_a_damaged_file_are_an_error, open_room, close_room),
+        cmocka_unit_test_setup_teardown(test_a_look_of_our_own_is_not_being_seen, open_room, close_room),
+        cmocka_unit_test_setup_teardown(test_a_proof_of_our_own_is_written_and_does_not_move_the_time, open_room,
+                                        close_room),
+        cmocka_unit_test_setup_teardown(test_re_read_after_a_boot_does_not_prolong_its_day, open_room, close_room),
+        cmocka_unit_test_setup_teardown(test_a_change_that_a_look_of_our_own_finds_begins_a_version, open_room,
+                                        close_room),
         cmocka_unit_test_setup_teardown(test_finding_without_memory_or_file_says_so, open_room, close_room),
         cmocka_unit_test_setup_teardown(test_sighting_that_has_no_memory_is_counted, open_room, close_room),
     };

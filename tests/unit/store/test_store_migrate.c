@@ -46,6 +46,19 @@ SCHEMA(two, SECOND_STEP)
 SCHEMA(three, SECOND_STEP, THIRD_STEP)
 SCHEMA(broken, SECOND_STEP, BROKEN_STEP)
 
+static pl_schema_set embedded(void)
+{
+    return (pl_schema_set){pl_schema_migrations, PL_SCHEMA_VERSION, pl_schema_views};
+}
+
+/* A file as the first release made it; of its views, the one that says more by now. */
+static pl_schema_set first_release(void)
+{
+    return (pl_schema_set){pl_schema_migrations, 1,
+                           "DROP VIEW IF EXISTS runs; CREATE VIEW runs AS SELECT r.time AS time, r.watches AS watches"
+                           " FROM _run r;"};
+}
+
 static int open_with(const char *path, pl_store_mode mode, pl_schema_set schema, pl_store **out)
 {
     const pl_store_options options = {.mode = mode};
@@ -323,6 +336,108 @@ static void test_of_many_creators_one_makes_the_file(void **state)
     free(listing);
 }
 
+/* ---- the embedded steps ---- */
+
+/* One row at least of what a recorder of the first release had written. */
+static void make_first_release(const fixture *f)
+{
+    assert_int_equal(touch(f->path, PL_STORE_RECORDER, first_release()), 0);
+    assert_answer(f->path, "PRAGMA user_version", "1");
+    assert_answer(f->path, "SELECT group_concat(name) FROM pragma_table_info('runs')", "time,watches");
+    force(f->path,
+          "INSERT INTO _boot(id, boot_id) VALUES(1, '" BOOT_A "');"
+          "INSERT INTO _path(id, text, bytes) VALUES(1, '/bin/x', x''), (2, '/bin/\\xff', x'2f62696e2fff');"
+          "INSERT INTO _content(id, sha256, size) VALUES(1, '" /* of four bytes */
+          "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae', 4);"
+          "INSERT INTO _version(path_id, mnt_ns, content_id, hash_state, assurance, cacheable, size, inode, ctime_ns,"
+          " boot_id, first_time, last_time, detected_by) VALUES(1, 7, 1, 1, 1, 1, 4, 99, 123456789, 1, 10, 20, 1),"
+          " (2, 7, 1, 1, 1, 0, 4, 98, 123456788, 1, 11, 21, 1);"
+          "INSERT INTO _gap(time, end_time, lost, source, reason) VALUES(1, 2, 21, 'test', 'because');"
+          "INSERT INTO _run(time, last_time, end_time, clean, version, source, boot_id, hostname, executions, lost,"
+          " files_hashed, bytes_hashed, hits_hot, hits_ledger, watches)"
+          " VALUES(10, 20, 20, 1, '0.1', 'netlink', 1, 'host', 1, 2, 3, 4, 5, 6, 7);");
+}
+
+#define OLD_RUN                                                                                                        \
+    "SELECT time, last_time, end_time, clean, version, source, hostname, executions, lost, files_hashed,"              \
+    " bytes_hashed, hits_hot, hits_ledger, watches FROM _run WHERE id = 1"
+
+static void test_a_file_of_version_1_is_migrated_and_keeps_its_rows(void **state)
+{
+    const fixture *f = *state;
+    char version[16];
+
+    make_first_release(f);
+    (void)snprintf(version, sizeof(version), "%d", PL_SCHEMA_VERSION);
+    assert_int_equal(touch(f->path, PL_STORE_RECORDER, embedded()), 0);
+    assert_answer(f->path, "PRAGMA user_version", version);
+    assert_answer(f->path, "SELECT value FROM about WHERE key = 'schema'", version);
+    assert_answer(f->path, OLD_RUN, "10|20|20|1|0.1|netlink|host|1|2|3|4|5|6|7");
+    /* What was not counted then is 0. */
+    assert_answer(f->path, "SELECT watches, tracked, watches_refused, overflows, start_total, start_done FROM runs",
+                  "7|0|0|0|0|0");
+    assert_answer(f->path,
+                  "SELECT path, mnt_ns, substr(sha256, 1, 4), size, inode, ctime_ns, first_time, last_time, end_time"
+                  " FROM file_history ORDER BY version_id",
+                  "/bin/x|7|2c26|4|99|123456789|10|20|NULL\n/bin/\\xff|7|2c26|4|98|123456788|11|21|NULL");
+    assert_answer(f->path, "SELECT time, end_time, lost, source, reason FROM gaps", "1|2|21|test|because");
+    assert_answer(f->path, "PRAGMA integrity_check", "ok");
+    assert_answer(f->path, "SELECT count(*) FROM pragma_foreign_key_check", "0");
+    assert_int_equal(touch(f->path, PL_STORE_READ, embedded()), 0);
+}
+
+static void test_a_migrated_file_is_made_as_a_new_one(void **state)
+{
+    const fixture *f = *state;
+    const char *const sql = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name";
+    char *fresh = pl_temp_path(f->dir, "fresh.db");
+
+    make_first_release(f);
+    assert_int_equal(touch(f->path, PL_STORE_WRITE, embedded()), 0);
+    assert_int_equal(touch(fresh, PL_STORE_WRITE, embedded()), 0);
+    char *new = ask(fresh, sql);
+    assert_answer(f->path, sql, new);
+    free(new);
+    free(fresh);
+}
+
+static void test_a_recorder_goes_on_in_a_migrated_file(void **state)
+{
+    const fixture *f = *state;
+    const pl_run run = {.version = "2", .source = "scan", .boot_id = BOOT_A, .time_ns = T0};
+    const pl_run_counters counters = {.tracked = 8, .watches_refused = 9, .overflows = 10, .start_total = 11};
+
+    make_first_release(f);
+    pl_writer *w = open_writer(f->path, PL_STORE_RECORDER, NULL);
+    assert_int_equal(pl_writer_run_begin(w, &run), 0);
+    assert_int_equal(pl_writer_run_counters(w, &counters, T0 + SECOND), 0);
+    assert_int_equal(pl_writer_run_end(w, T0 + 2 * SECOND), 0);
+    (void)pl_writer_free(w);
+    assert_answer(f->path, "SELECT version, tracked, watches_refused, overflows, start_total FROM runs ORDER BY run_id",
+                  "0.1|0|0|0|0\n2|8|9|10|11");
+    assert_answer(f->path, OLD_RUN, "10|20|20|1|0.1|netlink|host|1|2|3|4|5|6|7");
+}
+
+static void test_a_reader_leaves_a_file_of_version_1_alone(void **state)
+{
+    const fixture *f = *state;
+
+    make_first_release(f);
+    assert_int_equal(touch(f->path, PL_STORE_READ, embedded()), PL_ERR_UNSUPPORTED);
+    assert_answer(f->path, "PRAGMA user_version", "1");
+    assert_answer(f->path, "SELECT count(*) FROM pragma_table_info('_run') WHERE name = 'tracked'", "0");
+}
+
+static void test_the_first_release_refuses_a_migrated_file(void **state)
+{
+    const fixture *f = *state;
+
+    make_first_release(f);
+    assert_int_equal(touch(f->path, PL_STORE_WRITE, embedded()), 0);
+    assert_int_equal(touch(f->path, PL_STORE_RECORDER, first_release()), PL_ERR_NEWER);
+    assert_answer(f->path, "SELECT count(*) FROM pragma_table_info('runs') WHERE name = 'tracked'", "1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +455,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nobody_migrates_under_a_recorder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_of_many_openers_one_migrates, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_of_many_creators_one_makes_the_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_file_of_version_1_is_migrated_and_keeps_its_rows, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_migrated_file_is_made_as_a_new_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_recorder_goes_on_in_a_migrated_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_reader_leaves_a_file_of_version_1_alone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_first_release_refuses_a_migrated_file, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("store_migrate", tests, NULL, NULL);

@@ -2,6 +2,8 @@
 /* The file that is made: what a program that never heard of us finds in it. */
 #include "tests/unit/store/store_support.h"
 
+#include "ledger/store/database.h"
+
 static const struct {
     const char *view, *columns;
 } promised[] = {
@@ -27,7 +29,7 @@ static const struct {
     {"gaps", "time,end_time,lost,source,reason"},
     {"runs",
      "time,end_time,clean,version,source,boot_id,hostname,machine_id,kernel,executions,lost,files_hashed,bytes_hashed,"
-     "hits_hot,hits_ledger,watches"},
+     "hits_hot,hits_ledger,watches,last_time,run_id,tracked,watches_refused,overflows,start_total,start_done"},
     {"about", "key,value"},
 };
 
@@ -48,6 +50,21 @@ static void test_promised_columns_come_first(void **state)
         free(ask(f->path, sql));
     }
     assert_answer(f->path, "SELECT count(*) FROM sqlite_master WHERE type = 'view'", "11");
+}
+
+/* What a later step adds to a table has its words in that step, which SQLite does not keep. */
+static bool is_commented_in_a_later_step(const char *table, const char *column)
+{
+    char needle[200];
+
+    (void)snprintf(needle, sizeof(needle), "ALTER TABLE %s ADD COLUMN %s ", table, column);
+    for (size_t i = 1; i < PL_SCHEMA_VERSION; i++) {
+        const char *at = strstr(pl_schema_migrations[i], needle), *end = at ? strchr(at, '\n') : NULL;
+        const char *comment = at ? strstr(at, "-- ") : NULL;
+        if (comment && (!end || comment < end))
+            return true;
+    }
+    return false;
 }
 
 /* Each column has a line of its CREATE VIEW that names it last and then says what it is. */
@@ -71,7 +88,7 @@ static void test_every_column_is_commented(void **state)
             ;
         const char *end = at ? strchr(at + 1, '\n') : NULL;
         const char *comment = at ? strstr(at, "-- ") : NULL;
-        bool fine = comment && (!end || comment < end);
+        bool fine = (comment && (!end || comment < end)) || is_commented_in_a_later_step(line, column);
         /* Row numbers that nothing but the schema itself speaks of need no words. */
         if (!fine && !(line[0] == '_' && strcmp(column, "id") == 0))
             fail_msg("%s.%s has no comment", line, column);
@@ -85,18 +102,21 @@ static void test_every_column_is_commented(void **state)
 static void test_file_says_what_it_is(void **state)
 {
     const fixture *f = *state;
+    char version[16], head[64];
 
+    (void)snprintf(version, sizeof(version), "%d", PL_SCHEMA_VERSION);
+    (void)snprintf(head, sizeof(head), "1886152036|%s|2|wal", version);
     (void)pl_store_close(open_store(f->path, PL_STORE_WRITE));
     assert_answer(f->path,
                   "SELECT * FROM pragma_application_id, pragma_user_version, pragma_auto_vacuum,"
                   " pragma_journal_mode",
-                  "1886152036|1|2|wal");
+                  head);
     assert_answer(f->path, "SELECT count(*) FROM sqlite_master WHERE sql LIKE '%STRICT%' AND type = 'table'", "0");
     assert_answer(f->path,
                   "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'"
                   " AND name NOT LIKE 'sqlite%'",
                   "0");
-    assert_answer(f->path, "SELECT value FROM about WHERE key = 'schema'", "1");
+    assert_answer(f->path, "SELECT value FROM about WHERE key = 'schema'", version);
     assert_answer(f->path, "SELECT count(*) FROM about WHERE key = 'documentation'", "1");
 }
 

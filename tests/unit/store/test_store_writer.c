@@ -334,7 +334,7 @@ static void test_next_run_settles_the_last(void **state)
                   .adopt = adopt,
                   .context = &adopted};
     pl_writer *w = open_writer(f->path, PL_STORE_RECORDER, &by_hand);
-    const pl_run_counters counters = {1, 2, 3, 4, 5, 6, 7};
+    const pl_run_counters counters = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
 
     assert_int_equal(pl_writer_run_begin(w, &run), 0);
     assert_answer(f->path, "SELECT count(*) FROM gaps", "0");
@@ -360,8 +360,9 @@ static void test_next_run_settles_the_last(void **state)
                   "1|lost|1700000050|vanished\n2|NULL|NULL|pending\n3|lost|1700000050|vanished\n4|NULL|NULL|pending");
     assert_answer(f->path,
                   "SELECT end_time, clean, executions, lost, files_hashed, bytes_hashed, hits_hot, hits_ledger,"
-                  " watches, hostname, machine_id, kernel, version, source, boot_id FROM runs ORDER BY run_id LIMIT 1",
-                  "1700000050|0|1|2|3|4|5|6|7|host|m|6.1|1|scan|" BOOT_A);
+                  " watches, tracked, watches_refused, overflows, start_total, start_done, hostname, machine_id,"
+                  " kernel, version, source, boot_id FROM runs ORDER BY run_id LIMIT 1",
+                  "1700000050|0|1|2|3|4|5|6|7|8|9|10|11|12|host|m|6.1|1|scan|" BOOT_A);
     assert_answer(f->path, "SELECT time, end_time, lost, source, reason FROM gaps",
                   "1700000050|1700000080|NULL|recorder|recorder was killed");
     assert_answer(f->path, "SELECT end_time FROM process_forks", "1700000050");
@@ -382,6 +383,34 @@ static void test_next_run_settles_the_last(void **state)
     assert_answer(f->path, "SELECT count(*) FROM processes", "0");
     assert_answer(f->path, "SELECT reason, time, end_time FROM gaps ORDER BY gap_id DESC LIMIT 1",
                   "recorder was stopped|1700000090|1700000200");
+    (void)pl_writer_free(w);
+}
+
+/* Each time anew: what is less than before, as the watches that are held, is written as it is. */
+static void test_counters_of_a_run_are_those_of_the_last_word(void **state)
+{
+    const fixture *f = *state;
+    const pl_run run = {.version = "1", .source = "scan", .boot_id = BOOT_A, .time_ns = T0};
+    const pl_run_counters first = {.watches = 70,
+                                   .tracked = 80,
+                                   .watches_refused = 90,
+                                   .overflows = 100,
+                                   .start_total = INT64_MAX,
+                                   .start_done = 120};
+    const pl_run_counters last = {.watches = 7, .tracked = 8, .start_done = 12};
+    const char *const sql = "SELECT watches, tracked, watches_refused, overflows, start_total, start_done"
+                            " FROM runs";
+    pl_writer *w = open_writer(f->path, PL_STORE_RECORDER, &by_hand);
+
+    assert_int_equal(pl_writer_run_begin(w, &run), 0);
+    assert_answer(f->path, sql, "0|0|0|0|0|0");
+    assert_int_equal(pl_writer_run_counters(w, &first, T0 + 5 * SECOND), 0);
+    assert_int_equal(pl_writer_flush(w), 0);
+    assert_answer(f->path, sql, "70|80|90|100|9223372036854775807|120");
+    assert_int_equal(pl_writer_run_counters(w, &first, T0 + 6 * SECOND), 0);
+    assert_int_equal(pl_writer_run_counters(w, &last, T0 + 7 * SECOND), 0);
+    assert_int_equal(pl_writer_flush(w), 0);
+    assert_answer(f->path, sql, "7|8|0|0|0|12");
     (void)pl_writer_free(w);
 }
 
@@ -421,6 +450,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_full_batch_needs_no_flush, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_two_writers_and_a_reader, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_next_run_settles_the_last, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_counters_of_a_run_are_those_of_the_last_word, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gaps_and_alerts, set_up, tear_down),
     };
 
