@@ -10,6 +10,7 @@
  */
 #include "ledger/baseline.h"
 
+#include "ledger/ignore.h"
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
 #include "src/file/probe.h"
@@ -17,7 +18,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,19 +100,12 @@ static char *name_of(int fd)
     return strdup(name);
 }
 
-static bool is_ignored(const pl_baseline *b, const char *path)
-{
-    for (const char *const *p = b->options.ignore; p && *p; p++)
-        if (fnmatch(*p, path, 0) == 0)
-            return true;
-    return false;
-}
-
 static void admit(pl_baseline *b, const char *path, pl_detected_by why, int64_t due_ns)
 {
     bool added = false;
-    pl_tracked *one =
-        is_ignored(b, path) ? NULL : pl_revisit_admit(b->options.revisit, path, b->options.mnt_ns, NULL, &added);
+    pl_tracked *one = pl_is_ignored(b->options.ignore, path)
+                          ? NULL
+                          : pl_revisit_admit(b->options.revisit, path, b->options.mnt_ns, NULL, &added);
 
     if (!one)
         return;

@@ -23,6 +23,7 @@
 #define IN_FLIGHT_MAX 64 /* files that one call holds open: far below the usual limit of 1,024 descriptors   \ */
 #define SWEEP_NS (INT64_C(10) * PL_NS_PER_S)
 #define SWEEP_LOOK 64
+#define DELETED " (deleted)"
 
 struct pl_ledger {
     pl_writer *writer; /* NULL: the ledger is served from, not written */
@@ -90,17 +91,23 @@ static int outcome_of_errno(int error)
     return error == ENOENT || error == ENOTDIR || error == ESRCH ? PL_VANISHED : PL_UNREADABLE;
 }
 
-/* The name under which the kernel knows a descriptor; NULL: it has none. */
+/* The name under which the kernel knows a descriptor; NULL: it has none. To the name of one that was unlinked the kernel
+ * adds " (deleted)", which may be the name of another file. */
 static char *name_of_fd(int fd)
 {
     char link[64];
     char name[PATH_MAX];
+    pl_identity opened, named;
 
     (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, name, sizeof(name) - 1);
     if (n <= 0 || name[0] != '/')
         return NULL;
     name[n] = '\0';
+    if ((size_t)n > strlen(DELETED) && strcmp(name + n - strlen(DELETED), DELETED) == 0 &&
+        (pl_identity_of_fd(fd, &opened) != 0 || pl_identity_of_path(AT_FDCWD, name, false, &named) != 0 ||
+         !pl_identity_equal(&opened, &named)))
+        return NULL;
     return strdup(name);
 }
 
@@ -121,13 +128,20 @@ static void maintain(pl_ledger *ledger)
  * be read. */
 static bool answer_at_once(pl_ledger *ledger, const char *path, uint32_t flags, pl_checksum *out, int *code)
 {
-    pl_place place = {
-        .path = path[0] == '/' ? path : NULL, .mnt_ns = ledger->mnt_ns, .detected_by = PL_DETECTED_REQUEST};
+    pl_place place = {.mnt_ns = ledger->mnt_ns, .detected_by = PL_DETECTED_REQUEST};
+    pl_auto_free char *name = NULL;
     pl_identity identity;
     pl_answer answer;
     int error = pl_identity_of_path(AT_FDCWD, path, !(flags & PL_NOFOLLOW), &identity);
 
     *code = error ? outcome_of_errno(error) : S_ISREG(identity.mode) ? PL_OK : PL_NOT_REGULAR;
+    if (*code == PL_OK && pl_resolve_prove(ledger->resolve, &identity, path, ledger->mnt_ns, &answer)) {
+        fill(&answer, out);
+        return true;
+    }
+    /* The history knows a file by its own name, whichever way it was asked for. */
+    if (*code == PL_OK)
+        place.path = name = realpath(path, NULL);
     if (*code == PL_OK && pl_resolve_recall(ledger->resolve, &identity, &place, &answer)) {
         fill(&answer, out);
         return true;
@@ -314,6 +328,7 @@ static int open_engine(pl_ledger *ledger, const char *path, const pl_options *op
     resolve.writer = ledger->writer;
     if (pl_identity_of_path(AT_FDCWD, "/proc/self/ns/mnt", true, &ns) == 0)
         ledger->mnt_ns = ns.inode;
+    resolve.mnt_ns = ledger->mnt_ns;
     r = pl_resolve_new(&resolve, &ledger->resolve);
     if (r < 0)
         (void)pl_store_close(resolve.reader);

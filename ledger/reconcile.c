@@ -15,6 +15,7 @@
  */
 #include "ledger/reconcile.h"
 
+#include "ledger/ignore.h"
 #include "src/base/error.h"
 
 #include <stdlib.h>
@@ -113,7 +114,9 @@ void pl_reconcile_lost(pl_reconcile *r, int64_t since_ns, const char *reason)
 static void take_row(pl_reconcile *r, const pl_live_version *row)
 {
     bool added = false;
-    pl_tracked *one = pl_revisit_admit(r->options.revisit, row->path, row->mnt_ns, row->container, &added);
+    pl_tracked *one = pl_is_ignored(r->options.ignore, row->path)
+                          ? NULL
+                          : pl_revisit_admit(r->options.revisit, row->path, row->mnt_ns, row->container, &added);
 
     if (!one || !added)
         return; /* somebody who knows better was faster */
@@ -160,7 +163,7 @@ static bool is_expired(pl_reconcile *r, pl_tracked *one, int64_t now)
         one->seen_ns = one->written_ns = now;
         pl_resolve_touch(r->options.resolve, one->path, one->mnt_ns);
         if (r->options.writer)
-            (void)pl_writer_seen(r->options.writer, 0, one->path, one->mnt_ns, now + wall_minus_boot(r));
+            (void)pl_writer_seen(r->options.writer, one->path, one->mnt_ns, now + wall_minus_boot(r));
         return false;
     }
     if (now - one->seen_ns <= ttl)

@@ -18,7 +18,8 @@ typedef struct pl_reconcile_options {
     pl_writer *writer; /* NULL: nothing is recorded */
     const pl_clock *clock;
     const pl_log *log;
-    int64_t path_ttl_ns; /* 0: one day */
+    int64_t path_ttl_ns;       /* 0: one day */
+    const char *const *ignore; /* paths that are not taken up again, NULL-ended; not owned; NULL: none */
 } pl_reconcile_options;
 
 int pl_reconcile_new(const pl_reconcile_options *options, pl_reconcile **out);

@@ -9,13 +9,13 @@
 #include "ledger/recorder.h"
 
 #include "ledger/adoption.h"
+#include "ledger/ignore.h"
 #include "ledger/pending.h"
 #include "ledger/redact.h"
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <string.h>
 
 #define FORK_WORTH_NS PL_NS_PER_S                  /* a process that never executed is recorded if it lived longer */
@@ -81,14 +81,6 @@ void pl_recorder_dispatch(pl_recorder *recorder)
         tell_live(recorder, w);
         (void)pl_waiting_free(w);
     }
-}
-
-static bool is_ignored(const pl_recorder *recorder, const char *path)
-{
-    for (const char *const *p = recorder->options.ignore; path && p && *p; p++)
-        if (fnmatch(*p, path, 0) == 0)
-            return true;
-    return false;
 }
 
 /* The argv as the chosen mode lets it through. Out of memory: none at all rather than an unmasked one. */
@@ -374,7 +366,7 @@ static void on_exec(pl_recorder *recorder, pl_event *event)
                       .mnt_ns = image->mnt_ns,
                       .container = image->container,
                       .detected_by = snapshot ? PL_DETECTED_STARTUP : PL_DETECTED_EXEC};
-    if (is_ignored(recorder, image->exe)) {
+    if (pl_is_ignored(recorder->options.ignore, image->exe)) {
         forget_ignored(recorder, image, process, &line, started);
         return;
     }

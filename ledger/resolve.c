@@ -4,7 +4,7 @@
  * files that were too young to be cached. Must not own the writer (the recorder and the handle do) and knows
  * no process.
  *
- * Locks, never nested: cache_lock (cache), store_lock (reader connection; the only one held over disk reads,
+ * Locks, never nested: cache_lock (cache, mounts), store_lock (reader connection; the only one held over disk reads,
  * and only by threads that may block), retry_lock (retry list). The event path takes cache_lock and
  * retry_lock alone.
  *
@@ -17,6 +17,7 @@
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
 #include "src/base/lock.h"
+#include "src/file/mounts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,6 +51,7 @@ struct pl_resolve {
     pl_hasher *hasher;
     pthread_mutex_t cache_lock;
     pl_file_cache *cache;
+    pl_mounts *mounts; /* guarded by cache_lock */
     pthread_mutex_t store_lock;
     pl_store *reader;
     pthread_mutex_t retry_lock;
@@ -144,8 +146,12 @@ static bool find_hot(pl_resolve *resolve, const pl_identity *identity, const pl_
 
     pthread_mutex_lock(&resolve->cache_lock);
     *path_known = path && pl_file_cache_prove(resolve->cache, path, place->mnt_ns, identity, now, out);
-    found = (*path_known || pl_file_cache_find(resolve->cache, identity, now, out)) &&
-            has_algorithms(resolve, &out->digests);
+    found = *path_known || pl_file_cache_find(resolve->cache, identity, now, out);
+    if (found && !pl_mounts_same(resolve->mounts, &out->identity, false, identity)) {
+        (void)pl_file_cache_drop(resolve->cache, &out->identity); /* of a file system that was unmounted */
+        found = *path_known = false;
+    }
+    found = found && has_algorithms(resolve, &out->digests);
     if (found && path && !*path_known) /* out of memory: the path stays unbound and is recorded again next time */
         (void)pl_file_cache_bind(resolve->cache, path, place->mnt_ns, identity, now);
     pthread_mutex_unlock(&resolve->cache_lock);
@@ -169,12 +175,31 @@ bool pl_resolve_hot(pl_resolve *resolve, const pl_identity *identity, const pl_p
     return true;
 }
 
+bool pl_resolve_prove(pl_resolve *resolve, const pl_identity *identity, const char *path, uint64_t mnt_ns,
+                      pl_answer *out)
+{
+    int64_t now = pl_clock_boottime_ns(resolve->options.clock);
+    pl_cached_file file;
+
+    pthread_mutex_lock(&resolve->cache_lock);
+    bool proven = pl_file_cache_prove(resolve->cache, path, mnt_ns, identity, now, &file) &&
+                  pl_mounts_same(resolve->mounts, &file.identity, false, identity) &&
+                  has_algorithms(resolve, &file.digests);
+    pthread_mutex_unlock(&resolve->cache_lock);
+    if (!proven)
+        return false;
+    atomic_fetch_add_explicit(&resolve->hits_hot, 1, memory_order_relaxed);
+    answer_from_cache(&file, PL_SOURCE_HOT, out);
+    return true;
+}
+
 /* Enters what was proven into the cache. Failure to remember is not a failure to answer. */
 static void learn(pl_resolve *resolve, const pl_cached_file *file, const pl_place *place)
 {
     int64_t now = seen_at(resolve, place);
 
     pthread_mutex_lock(&resolve->cache_lock);
+    pl_mounts_note(resolve->mounts, &file->identity);
     if (pl_file_cache_insert(resolve->cache, file, now) == 0 && place->path)
         (void)pl_file_cache_bind(resolve->cache, place->path, place->mnt_ns, &file->identity, now);
     pthread_mutex_unlock(&resolve->cache_lock);
@@ -194,7 +219,13 @@ static int find_in_ledger(pl_resolve *resolve, const pl_identity *identity, pl_k
     pthread_mutex_unlock(&resolve->store_lock);
     if (r != 0)
         return r < 0 ? PL_PENDING : r; /* an unreadable ledger costs a re-read, never an answer */
-    if (!out->same_boot && !resolve->options.reuse_across_reboot)
+    pthread_mutex_lock(&resolve->cache_lock);
+    bool ours = resolve->options.mnt_ns && out->mnt_ns == resolve->options.mnt_ns;
+    bool same_file_system = !out->same_boot || pl_mounts_same(resolve->mounts, &out->identity, ours, identity);
+    pthread_mutex_unlock(&resolve->cache_lock);
+    if (!same_file_system)
+        out->same_boot = false; /* what it had before it was mounted again is as good as another boot's */
+    if (!out->same_boot && (!resolve->options.reuse_across_reboot || !same_file_system))
         return PL_PENDING;
     /* Step 16: with the clock set back, a file written now could carry this ctime again. */
     if (identity->ctime_ns > now - CLOCK_WINDOW_NS && out->wall_minus_boot_ns > wall_minus_boot(resolve) + PL_NS_PER_S)
@@ -211,7 +242,6 @@ static void cached_from_known(const pl_known_file *known, const pl_identity *ide
         .digests = known->digests,
         .assurance = known->assurance,
         .tier = known->fs.tier,
-        .version_id = known->version_id,
     };
 }
 
@@ -573,11 +603,11 @@ typedef struct seen_flush {
     int64_t wall_minus_boot_ns;
 } seen_flush;
 
-static void flush_one(void *context, const char *path, uint64_t mnt_ns, int64_t last_seen_ns, int64_t version_id)
+static void flush_one(void *context, const char *path, uint64_t mnt_ns, int64_t last_seen_ns)
 {
     seen_flush *flush = context;
 
-    (void)pl_writer_seen(flush->writer, version_id, path, mnt_ns, last_seen_ns + flush->wall_minus_boot_ns);
+    (void)pl_writer_seen(flush->writer, path, mnt_ns, last_seen_ns + flush->wall_minus_boot_ns);
 }
 
 void pl_resolve_flush_seen(pl_resolve *resolve)
@@ -665,6 +695,8 @@ int pl_resolve_new(const pl_resolve_options *options, pl_resolve **out)
     if (!resolve->options.clock)
         resolve->options.clock = pl_clock_system();
     r = pl_file_cache_new(options->cache_limit, &resolve->cache);
+    if (r == 0 && (r = pl_mounts_new(&resolve->mounts)) < 0)
+        (void)pl_file_cache_free(resolve->cache);
     if (r < 0)
         return r;
     pl_hasher_options hasher = {
@@ -679,6 +711,7 @@ int pl_resolve_new(const pl_resolve_options *options, pl_resolve **out)
     };
     r = pl_hasher_new(&hasher, &resolve->hasher);
     if (r < 0) {
+        (void)pl_mounts_free(resolve->mounts);
         (void)pl_file_cache_free(resolve->cache);
         return r;
     }
@@ -702,6 +735,7 @@ pl_resolve *pl_resolve_free(pl_resolve *resolve)
         (void)job_free(j);
     }
     (void)pl_file_cache_free(resolve->cache);
+    (void)pl_mounts_free(resolve->mounts);
     (void)pl_store_close(resolve->reader);
     (void)pthread_mutex_destroy(&resolve->cache_lock);
     (void)pthread_mutex_destroy(&resolve->store_lock);

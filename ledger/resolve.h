@@ -39,6 +39,7 @@ typedef struct pl_resolve_options {
     const pl_clock *clock;
     const pl_log *log;
     char boot_id[PL_BOOT_ID_SIZE];
+    uint64_t mnt_ns;            /* our own mount namespace; 0: not known */
     int64_t path_ttl_ns;        /* 0: one day */
     uint32_t algorithms;        /* sha256 is added */
     pl_assurance min_assurance; /* least that is cached; NONE means PROBED */
@@ -84,6 +85,9 @@ pl_resolve *pl_resolve_free(pl_resolve *resolve);
 
 /* Step 9: from memory alone, no system call, no disk. True: *out is the answer, place is bound and seen. */
 bool pl_resolve_hot(pl_resolve *resolve, const pl_identity *identity, const pl_place *place, pl_answer *out);
+/* Step 10 at its cheapest: path is known, and identity is a statx of it. */
+bool pl_resolve_prove(pl_resolve *resolve, const pl_identity *identity, const char *path, uint64_t mnt_ns,
+                      pl_answer *out);
 /* Hot, else the ledger: may read the disk, never the file. */
 bool pl_resolve_recall(pl_resolve *resolve, const pl_identity *identity, const pl_place *place, pl_answer *out);
 /* Queues a lookup that may read the file. fd: the pinned file, O_PATH or readable (of our own description), taken over

@@ -416,6 +416,12 @@ static bool as_remembered(const pl_tracked *one, const pl_identity *now)
     return pl_identity_equal(&was, now);
 }
 
+/* Seen through another mount: a worker looks whether it is another file system's, and only then reads. */
+static bool is_mounted_anew(const pl_tracked *one, const pl_identity *now)
+{
+    return one->identity.mount_id && now->mount_id && one->identity.mount_id != now->mount_id;
+}
+
 static bool is_absence(int error)
 {
     return error == ENOENT || error == ENOTDIR || error == ELOOP || error == ESTALE;
@@ -458,7 +464,7 @@ void pl_revisit_look(pl_revisit *r, pl_tracked *one)
         absent(r, one); /* a new file of a watched folder that is no program, or not yet */
     } else if (!as_remembered(one, &now)) {
         changed(r, one, fd, &now, &root_fd);
-    } else if (one->reread) {
+    } else if (one->reread || (!one->other_boot && is_mounted_anew(one, &now))) {
         ask_worker(r, one, &root_fd, false);
     } else {
         rests(r, one, fd, &now, &root_fd);

@@ -135,7 +135,7 @@ static void seen(pl_tracker *t, const pl_inbox_message *m)
     if (!t->options.writer || now - one->written_ns < SEEN_NS)
         return;
     one->written_ns = now;
-    (void)pl_writer_seen(t->options.writer, 0, m->path, m->mnt_ns, pl_clock_realtime_ns(t->options.clock));
+    (void)pl_writer_seen(t->options.writer, m->path, m->mnt_ns, pl_clock_realtime_ns(t->options.clock));
 }
 
 static void read_inbox(pl_tracker *t)
@@ -322,7 +322,8 @@ static int make_rooms(pl_tracker *t)
                                       .writer = o->writer,
                                       .clock = o->clock,
                                       .log = o->log,
-                                      .path_ttl_ns = o->path_ttl_ns};
+                                      .path_ttl_ns = o->path_ttl_ns,
+                                      .ignore = o->ignore};
     if (r == 0)
         r = pl_reconcile_new(&reconcile, &t->reconcile);
     pl_baseline_options baseline = {.folders = o->folders,

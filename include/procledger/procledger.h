@@ -94,6 +94,7 @@ typedef struct pl_identity {
     uint32_t mode; /* st_mode, type included */
     uint32_t nlink;
     uint32_t uid, gid;
+    uint64_t mount_id; /* of the mount that it was seen through, never used again in a boot; 0: not known */
 } pl_identity;
 
 typedef struct pl_checksum {

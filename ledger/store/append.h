@@ -44,7 +44,7 @@ int pl_append_fork(pl_append *append, const pl_fork_record *record);
 int pl_append_tallies(pl_append *append);
 
 int pl_append_sighting(pl_append *append, const pl_sighting *sighting);
-int pl_append_seen(pl_append *append, int64_t version_id, const char *path, uint64_t mnt_ns, int64_t time_ns);
+int pl_append_seen(pl_append *append, const char *path, uint64_t mnt_ns, int64_t time_ns);
 int pl_append_close_version(pl_append *append, const char *path, uint64_t mnt_ns, int64_t time_ns,
                             const char *end_reason, pl_detected_by detected_by);
 

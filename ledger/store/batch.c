@@ -126,7 +126,7 @@ static int write_record(const pl_record *r, pl_append *append)
     case PL_RECORD_SIGHTING:
         return pl_append_sighting(append, r->sighting);
     case PL_RECORD_SEEN:
-        return pl_append_seen(append, r->version.version_id, r->version.path, r->version.mnt_ns, r->version.time_ns);
+        return pl_append_seen(append, r->version.path, r->version.mnt_ns, r->version.time_ns);
     case PL_RECORD_CLOSE:
         return pl_append_close_version(append, r->version.path, r->version.mnt_ns, r->version.time_ns,
                                        r->version.end_reason, r->version.detected_by);

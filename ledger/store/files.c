@@ -11,6 +11,7 @@
  *   other bytes, another inode        replaced
  *   no hash, identity as it was       seen; a failure to read is no change
  *   no hash, another identity         as other bytes; the new version says in hash_state why it has none
+ *   looked at before the open one was nothing, or seen
  */
 #include "ledger/store/files.h"
 
@@ -28,6 +29,7 @@
 /* The open version, as far as the decision needs it. */
 struct open_version {
     int64_t content_id, hash_state, cacheable, boot;
+    int64_t hashed_boottime_ns; /* of its boot, when its bytes were about to be read */
     pl_identity identity;
 };
 
@@ -59,6 +61,7 @@ static int read_open(pl_append *append, int64_t path_id, uint64_t mnt_ns, struct
                      .mode = (uint32_t)sqlite3_column_int64(s, 11),
                      .uid = (uint32_t)sqlite3_column_int64(s, 12),
                      .gid = (uint32_t)sqlite3_column_int64(s, 13)},
+        .hashed_boottime_ns = sqlite3_column_int64(s, 14),
     };
     (void)sqlite3_reset(s);
     return 1;
@@ -117,6 +120,7 @@ static int put_version(pl_append *append, enum pl_sql name, int64_t path_id, con
     (void)sqlite3_bind_int64(s, after + 6, v->unseen && name == PL_SQL_ST_VERSION_REFRESH ? 0 : time);
     if (name == PL_SQL_ST_VERSION_INSERT)
         (void)sqlite3_bind_int64(s, after + 7, v->detected_by);
+    (void)sqlite3_bind_int64(s, after + 8, (int64_t)i->mount_id);
     return pl_database_run(append->store, s);
 }
 
@@ -149,7 +153,7 @@ static int touch_open(pl_append *append, int64_t path_id, uint64_t mnt_ns, int64
     return pl_database_run(append->store, s);
 }
 
-enum step { TOUCH, REFRESH, MODIFIED, REPLACED };
+enum step { STALE, TOUCH, REFRESH, MODIFIED, REPLACED };
 
 /* st_dev is compared within one boot only; boot 0: not known. */
 static enum step judge(const struct open_version *open, const pl_sighting *v, int64_t content_id, int64_t boot)
@@ -165,6 +169,9 @@ static enum step judge(const struct open_version *open, const pl_sighting *v, in
     const bool same_inode = was.inode == v->identity.inode && was.dev_major == v->identity.dev_major &&
                             was.dev_minor == v->identity.dev_minor && was.btime_ns == v->identity.btime_ns;
 
+    /* Of two writers the one that looked earlier may come later. What it saw is over. */
+    if (same_boot && open->hashed_boottime_ns > v->hashed_ns - v->wall_minus_boot_ns)
+        return same_identity ? TOUCH : STALE;
     if (v->hash_state != PL_HASH_OK) {
         if (same_identity)
             return TOUCH;
@@ -208,6 +215,8 @@ int pl_append_sighting(pl_append *append, const pl_sighting *v)
         return rc;
     if (rc > 0) {
         enum step step = judge(&open, v, content_id, boot);
+        if (step == STALE)
+            return 0;
         if (step == TOUCH)
             return v->unseen ? 0 : touch_open(append, path_id, v->mnt_ns, v->time_ns);
         if (step == REFRESH)
@@ -220,20 +229,10 @@ int pl_append_sighting(pl_append *append, const pl_sighting *v)
     return put_version(append, PL_SQL_ST_VERSION_INSERT, path_id, v, container, content_id, boot);
 }
 
-int pl_append_seen(pl_append *append, int64_t version_id, const char *path, uint64_t mnt_ns, int64_t time_ns)
+int pl_append_seen(pl_append *append, const char *path, uint64_t mnt_ns, int64_t time_ns)
 {
     int64_t path_id = 0;
-    int rc = 0;
-
-    if (version_id) {
-        sqlite3_stmt *s = pl_database_statement(append->store, PL_SQL_ST_VERSION_SEEN_ID, &rc);
-        if (!s)
-            return rc;
-        (void)sqlite3_bind_int64(s, 1, version_id);
-        (void)sqlite3_bind_int64(s, 2, time_ns / PL_NS_PER_S);
-        return pl_database_run(append->store, s);
-    }
-    rc = pl_intern_path(append->interns, path, &path_id);
+    int rc = pl_intern_path(append->interns, path, &path_id);
 
     return rc < 0 ? rc : touch_open(append, path_id, mnt_ns, time_ns);
 }
@@ -275,7 +274,9 @@ static void read_known(sqlite3_stmt *s, const char *boot_id, pl_known_file *out)
         .btime_ns = sqlite3_column_int64(s, 10),
         .mtime_ns = sqlite3_column_int64(s, 11),
         .ctime_ns = sqlite3_column_int64(s, 12),
+        .mount_id = (uint64_t)sqlite3_column_int64(s, 26),
     };
+    out->mnt_ns = (uint64_t)sqlite3_column_int64(s, 27);
     out->fs = (pl_file_system){
         .generation = (uint64_t)sqlite3_column_int64(s, 9),
         .magic = (uint64_t)sqlite3_column_int64(s, 13),
@@ -326,7 +327,8 @@ static bool read_live(sqlite3_stmt *s, const char *boot_id, pl_live_version *out
                      .inode = (uint64_t)sqlite3_column_int64(s, 13),
                      .btime_ns = sqlite3_column_int64(s, 14),
                      .mtime_ns = sqlite3_column_int64(s, 15),
-                     .ctime_ns = sqlite3_column_int64(s, 16)},
+                     .ctime_ns = sqlite3_column_int64(s, 16),
+                     .mount_id = (uint64_t)sqlite3_column_int64(s, 19)},
         .same_boot = boot && strcmp(boot, boot_id) == 0,
         .last_time_ns = sqlite3_column_int64(s, 18) * PL_NS_PER_S,
     };

@@ -46,7 +46,7 @@ typedef struct pl_record {
         struct {
             const char *path;
             uint64_t mnt_ns;
-            int64_t time_ns, version_id;
+            int64_t time_ns;
             const char *end_reason;
             pl_detected_by detected_by;
         } version; /* SEEN, CLOSE */

@@ -574,12 +574,11 @@ int pl_writer_sighting(pl_writer *w, const pl_sighting *sighting)
     return enqueue(w, pl_record_of_sighting(PL_RECORD_SIGHTING, sighting));
 }
 
-int pl_writer_seen(pl_writer *w, int64_t version_id, const char *path, uint64_t mnt_ns, int64_t time_ns)
+int pl_writer_seen(pl_writer *w, const char *path, uint64_t mnt_ns, int64_t time_ns)
 {
     pl_record *record = pl_record_of_version(PL_RECORD_SEEN, path, NULL);
 
     if (record) {
-        record->version.version_id = version_id;
         record->version.mnt_ns = mnt_ns;
         record->version.time_ns = time_ns;
     }

@@ -52,8 +52,8 @@ int pl_writer_hash(pl_writer *writer, const pl_execution_hash *hash);
 int pl_writer_end(pl_writer *writer, const pl_execution_end *end);
 int pl_writer_fork(pl_writer *writer, const pl_fork_record *fork); /* inserts, or updates end_time of that fork_id */
 int pl_writer_sighting(pl_writer *writer, const pl_sighting *sighting);
-/* last_time of version_id, or (0: not known) of the open version of path, moves to time_ns: "seen"; folded, lazily. */
-int pl_writer_seen(pl_writer *writer, int64_t version_id, const char *path, uint64_t mnt_ns, int64_t time_ns);
+/* last_time of the open version of path moves to time_ns: "seen"; folded, lazily. */
+int pl_writer_seen(pl_writer *writer, const char *path, uint64_t mnt_ns, int64_t time_ns);
 /* Closes the open version: vanished, expired (PL_VANISHED / expired by reason text of the view). */
 int pl_writer_close_version(pl_writer *writer, const char *path, uint64_t mnt_ns, int64_t time_ns,
                             const char *end_reason, pl_detected_by detected_by);

@@ -107,27 +107,24 @@ INSERT INTO _binary(path_id, container, content_id, first_time, last_time, execs
 
 -- name: st_version_open
 SELECT content_id, hash_state, cacheable, boot_id, inode, dev_major, dev_minor, size, mtime_ns, ctime_ns, btime_ns, mode,
-  uid, gid FROM _version WHERE path_id = ?1 AND mnt_ns = ?2 AND end_time IS NULL
+  uid, gid, hashed_ns - wall_minus_boot_ns FROM _version WHERE path_id = ?1 AND mnt_ns = ?2 AND end_time IS NULL
 
 -- name: st_version_insert
 INSERT INTO _version(path_id, mnt_ns, container, content_id, hash_state, assurance, cacheable, size, mode, uid, gid,
   nlink, dev_major, dev_minor, inode, generation, btime_ns, mtime_ns, ctime_ns, fs_magic, fsid, uuid, tier, fs_flags,
-  boot_id, hashed_ns, wall_minus_boot_ns, first_time, last_time, detected_by)
+  boot_id, hashed_ns, wall_minus_boot_ns, first_time, last_time, detected_by, mount_id)
   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-  ?24, ?25, ?26, ?27, ?28, ?28, ?29)
+  ?24, ?25, ?26, ?27, ?28, ?28, ?29, ?30)
 
 -- name: st_version_refresh
 UPDATE _version SET content_id = ?4, hash_state = ?5, assurance = ?6, cacheable = ?7, size = ?8, mode = ?9, uid = ?10,
   gid = ?11, nlink = ?12, dev_major = ?13, dev_minor = ?14, inode = ?15, generation = ?16, btime_ns = ?17,
   mtime_ns = ?18, ctime_ns = ?19, fs_magic = ?20, fsid = ?21, uuid = ?22, tier = ?23, fs_flags = ?24, boot_id = ?25,
-  hashed_ns = ?26, wall_minus_boot_ns = ?27, container = ?3, last_time = max(last_time, ?28)
+  hashed_ns = ?26, wall_minus_boot_ns = ?27, container = ?3, last_time = max(last_time, ?28), mount_id = ?30
   WHERE path_id = ?1 AND mnt_ns = ?2 AND end_time IS NULL
 
 -- name: st_version_seen
 UPDATE _version SET last_time = max(last_time, ?3) WHERE path_id = ?1 AND mnt_ns = ?2 AND end_time IS NULL
-
--- name: st_version_seen_id
-UPDATE _version SET last_time = max(last_time, ?2) WHERE id = ?1 AND end_time IS NULL
 
 -- name: st_version_close
 UPDATE _version SET end_time = max(first_time, ?3), end_reason = ?4, detected_by = ?5
@@ -136,7 +133,7 @@ UPDATE _version SET end_time = max(first_time, ?3), end_reason = ?4, detected_by
 -- name: st_version_find
 SELECT v.id, v.size, v.mode, v.uid, v.gid, v.nlink, v.dev_major, v.dev_minor, v.inode, v.generation, v.btime_ns,
   v.mtime_ns, v.ctime_ns, v.fs_magic, v.fsid, v.uuid, v.tier, v.fs_flags, v.assurance, v.hashed_ns,
-  v.wall_minus_boot_ns, b.boot_id, d.sha256, d.md5, d.sha1, d.sha512
+  v.wall_minus_boot_ns, b.boot_id, d.sha256, d.md5, d.sha1, d.sha512, v.mount_id, v.mnt_ns
   FROM _version v JOIN _content d ON d.id = v.content_id LEFT JOIN _boot b ON b.id = v.boot_id
   WHERE v.inode = ?1 AND v.ctime_ns = ?2 AND v.end_time IS NULL AND v.cacheable = 1 AND v.hash_state = 1
   AND v.size = ?3 AND v.mtime_ns = ?4 AND v.btime_ns = ?5 AND v.last_time >= ?6 AND v.content_id <> 0
@@ -146,7 +143,7 @@ SELECT v.id, v.size, v.mode, v.uid, v.gid, v.nlink, v.dev_major, v.dev_minor, v.
 -- name: st_versions_live
 SELECT v.id, CASE WHEN p.bytes = x'' THEN p.text ELSE p.bytes END, v.mnt_ns, v.container, v.hash_state, v.cacheable,
   v.tier, v.size, v.mode, v.uid, v.gid, v.dev_major, v.dev_minor, v.inode, v.btime_ns, v.mtime_ns, v.ctime_ns,
-  b.boot_id, v.last_time
+  b.boot_id, v.last_time, v.mount_id
   FROM _version v JOIN _path p ON p.id = v.path_id LEFT JOIN _boot b ON b.id = v.boot_id
   WHERE v.id > ?1 AND v.end_time IS NULL AND v.last_time >= ?2 ORDER BY v.id LIMIT ?3
 

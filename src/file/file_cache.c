@@ -38,7 +38,6 @@ struct entry {
     uint8_t sha256[32];
     struct others *others; /* NULL: none */
     int64_t last_seen_ns;
-    int64_t version_id;
     uint32_t first_path; /* while free: the next free one */
     uint8_t assurance, tier;
     bool live;
@@ -160,7 +159,6 @@ static void copy_out(const struct entry *entry, pl_cached_file *out)
     }
     out->assurance = (pl_assurance)entry->assurance;
     out->tier = (pl_tier)entry->tier;
-    out->version_id = entry->version_id;
 }
 
 bool pl_file_cache_find(pl_file_cache *cache, const pl_identity *identity, int64_t now_ns, pl_cached_file *out)
@@ -406,7 +404,6 @@ int pl_file_cache_insert(pl_file_cache *cache, const pl_cached_file *file, int64
     set_others(cache, entry, pl_steal(&others));
     entry->assurance = (uint8_t)file->assurance;
     entry->tier = (uint8_t)file->tier;
-    entry->version_id = file->version_id;
     see(&entry->last_seen_ns, now_ns);
     return 0;
 }
@@ -534,14 +531,13 @@ size_t pl_file_cache_sweep(pl_file_cache *cache, int64_t limit_ns,
 }
 
 void pl_file_cache_each_seen(pl_file_cache *cache, int64_t since_ns,
-                             void (*each)(void *context, const char *path, uint64_t mnt_ns, int64_t last_seen_ns,
-                                          int64_t version_id),
+                             void (*each)(void *context, const char *path, uint64_t mnt_ns, int64_t last_seen_ns),
                              void *context)
 {
     for (uint32_t i = 0; i < cache->path_top; i++) {
         const struct path *path = &cache->paths[i];
         if (path->text && path->last_seen_ns >= since_ns)
-            each(context, path->text, path->mnt_ns, path->last_seen_ns, cache->entries[path->entry].version_id);
+            each(context, path->text, path->mnt_ns, path->last_seen_ns);
     }
 }
 

@@ -22,7 +22,6 @@ typedef struct pl_cached_file {
     pl_digest_set digests;
     pl_assurance assurance;
     pl_tier tier;
-    int64_t version_id; /* row of the ledger, 0: not written yet */
 } pl_cached_file;
 
 typedef struct pl_file_cache_stats {
@@ -68,10 +67,9 @@ void pl_file_cache_clear(pl_file_cache *cache);
  * each path. Returns the number of paths. */
 size_t pl_file_cache_sweep(pl_file_cache *cache, int64_t limit_ns,
                            void (*rotated)(void *context, const char *path, uint64_t mnt_ns), void *context);
-/* For each path seen since since_ns: (path, mnt_ns, last_seen_ns, version_id), for the lazy flush of last_seen. */
+/* For each path seen since since_ns: (path, mnt_ns, last_seen_ns), for the lazy flush of last_seen. */
 void pl_file_cache_each_seen(pl_file_cache *cache, int64_t since_ns,
-                             void (*each)(void *context, const char *path, uint64_t mnt_ns, int64_t last_seen_ns,
-                                          int64_t version_id),
+                             void (*each)(void *context, const char *path, uint64_t mnt_ns, int64_t last_seen_ns),
                              void *context);
 void pl_file_cache_stats_get(const pl_file_cache *cache, pl_file_cache_stats *out);
 

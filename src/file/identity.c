@@ -24,7 +24,10 @@
 #include "src/base/clock.h"
 #include "src/base/mix.h"
 
-#define WANTED (STATX_BASIC_STATS | STATX_BTIME)
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x00004000U /* Linux 6.8 */
+#endif
+#define WANTED (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID_UNIQUE)
 #define WINDOW_FINE_NS (20 * PL_NS_PER_MS)
 #define WINDOW_COARSE_NS (2 * PL_NS_PER_S)
 
@@ -74,6 +77,7 @@ static void take(const struct statx *s, pl_identity *out)
         .nlink = s->stx_nlink,
         .uid = s->stx_uid,
         .gid = s->stx_gid,
+        .mount_id = s->stx_mask & STATX_MNT_ID_UNIQUE ? s->stx_mnt_id : 0,
     };
 }
 
@@ -96,7 +100,7 @@ int pl_identity_of_pinned(int dir_fd, const char *path, pl_identity *out)
 {
     struct statx s;
 
-    if (statx(dir_fd, path, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &s) != 0)
+    if (statx(dir_fd, path, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS | STATX_MNT_ID_UNIQUE, &s) != 0)
         return errno;
     /* Only local file systems know of immutable files; FUSE may ask its server for a birth time whatever the flag says. */
     if (s.stx_attributes_mask & STATX_ATTR_IMMUTABLE)

@@ -47,6 +47,7 @@ struct pl_daemon {
     const pl_log *log;
     char *db;
     char boot_id[PL_BOOT_ID_SIZE];
+    uint64_t mnt_ns; /* our own mount namespace; 0: not known */
     pl_writer *writer;
     pl_resolve *resolve;
     pl_watcher *watcher; /* until the tracker takes it over */
@@ -131,6 +132,7 @@ static int open_ledger(pl_daemon *d)
         return r;
     resolve.writer = d->writer;
     memcpy(resolve.boot_id, d->boot_id, sizeof(resolve.boot_id));
+    resolve.mnt_ns = d->mnt_ns;
     r = pl_resolve_new(&resolve, &d->resolve);
     if (r < 0)
         (void)pl_store_close(resolve.reader);
@@ -149,11 +151,9 @@ static void open_watcher(pl_daemon *d)
 static int open_tracker(pl_daemon *d)
 {
     bool asked = d->options->watch[0] || d->options->no_watch;
-    pl_identity ns = {0};
 
     if (!d->options->hashing)
         return 0;
-    (void)pl_identity_of_path(AT_FDCWD, "/proc/self/ns/mnt", true, &ns);
     pl_tracker_options tracker = {
         .resolve = d->resolve,
         .writer = d->writer,
@@ -161,7 +161,7 @@ static int open_tracker(pl_daemon *d)
         .clock = pl_clock_system(),
         .log = d->log,
         .procfs = "/proc",
-        .mnt_ns = ns.inode,
+        .mnt_ns = d->mnt_ns,
         .path_ttl_ns = d->options->path_ttl_ns,
         .folders = asked ? (const char *const *)d->options->watch : system_path,
         .default_folders = !asked,
@@ -389,6 +389,9 @@ int pl_daemon_new(const pl_daemon_options *options, const pl_log *log, pl_daemon
     for (size_t i = 0; i < POLL_COUNT; i++)
         d->polls[i] = (struct pollfd){.fd = -1, .events = POLLIN};
     d->pins = raise_descriptor_limit(log);
+    pl_identity ns = {0};
+    (void)pl_identity_of_path(AT_FDCWD, "/proc/self/ns/mnt", true, &ns);
+    d->mnt_ns = ns.inode;
     int r = choose_db(d);
     if (r == 0)
         r = pl_boot_id_read("/proc", d->boot_id);

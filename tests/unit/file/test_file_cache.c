@@ -39,10 +39,8 @@ static pl_identity identity_of(unsigned n)
 /* A file whose bytes tell n and version. */
 static pl_cached_file file_of(unsigned n, unsigned version)
 {
-    pl_cached_file file = {.identity = identity_of(n),
-                           .assurance = PL_ASSURANCE_PROBED,
-                           .tier = n % 2 ? PL_TIER_A : PL_TIER_B,
-                           .version_id = (int64_t)version * 1000000 + n};
+    pl_cached_file file = {
+        .identity = identity_of(n), .assurance = PL_ASSURANCE_PROBED, .tier = n % 2 ? PL_TIER_A : PL_TIER_B};
     pl_digest *sha256 = &file.digests.digests[0];
 
     *sha256 = (pl_digest){.algorithm = PL_SHA256, .length = 32};
@@ -120,7 +118,6 @@ static void check_same_file(const pl_cached_file *a, const pl_cached_file *b)
     assert_memory_equal(&a->digests, &b->digests, sizeof(a->digests));
     assert_int_equal(a->assurance, b->assurance);
     assert_int_equal(a->tier, b->tier);
-    assert_int_equal(a->version_id, b->version_id);
 }
 
 static void test_hits_and_misses_are_counted(void **state)
@@ -339,7 +336,6 @@ static void test_what_shares_a_tag_is_told_apart(void **state)
     for (unsigned n = 0; n < N; n++) {
         const pl_cached_file expected = file_of(n, 0);
         assert_true(pl_file_cache_find(cache, &expected.identity, NEVER, &out));
-        assert_int_equal(out.version_id, expected.version_id);
         assert_true(pl_file_cache_find_path(cache, "/a", n, &out));
         assert_int_equal(out.identity.inode, n % 2);
     }
@@ -703,19 +699,18 @@ typedef struct seen {
     unsigned n;
     struct {
         char path[16];
-        int64_t last_seen_ns, version_id;
+        int64_t last_seen_ns;
     } rows[8];
 } seen;
 
-static void keep_seen(void *context, const char *path, uint64_t mnt_ns, int64_t last_seen_ns, int64_t version_id)
+static void keep_seen(void *context, const char *path, uint64_t mnt_ns, int64_t last_seen_ns)
 {
     seen *s = context;
 
     assert_int_equal(mnt_ns, NS);
     assert_true(s->n < 8);
     (void)snprintf(s->rows[s->n].path, sizeof(s->rows[s->n].path), "%s", path);
-    s->rows[s->n].last_seen_ns = last_seen_ns;
-    s->rows[s->n++].version_id = version_id;
+    s->rows[s->n++].last_seen_ns = last_seen_ns;
 }
 
 static void test_each_seen_tells_paths_seen_since(void **state)
@@ -736,7 +731,6 @@ static void test_each_seen_tells_paths_seen_since(void **state)
         bool b = strcmp(s.rows[i].path, "/b") == 0;
         assert_true(b || strcmp(s.rows[i].path, "/c") == 0);
         assert_int_equal(s.rows[i].last_seen_ns, b ? 20 : 30);
-        assert_int_equal(s.rows[i].version_id, b ? 3 : 1); /* as file_of numbers them */
     }
     assert_string_not_equal(s.rows[0].path, s.rows[1].path);
     s.n = 0;
@@ -1374,7 +1368,7 @@ typedef struct seen_count {
     unsigned n;
 } seen_count;
 
-static void check_seen(void *context, const char *path, uint64_t mnt_ns, int64_t last_seen_ns, int64_t version_id)
+static void check_seen(void *context, const char *path, uint64_t mnt_ns, int64_t last_seen_ns)
 {
     seen_count *s = context;
     char name[40];
@@ -1382,10 +1376,8 @@ static void check_seen(void *context, const char *path, uint64_t mnt_ns, int64_t
     for (unsigned p = 0; p < PATHS; p++) {
         if (ns_of(p) != mnt_ns || strcmp(name_of(p, name), path) != 0)
             continue;
-        unsigned n = s->m->paths[p].entry;
         assert_true(s->m->paths[p].live && s->m->paths[p].last_seen >= s->since);
         assert_int_equal(last_seen_ns, s->m->paths[p].last_seen);
-        assert_int_equal(version_id, model_file(n, s->m->entries[n].version).version_id);
         s->n++;
         return;
     }

@@ -56,7 +56,7 @@ static const struct field {
     }
     FIELD(inode, true),    FIELD(size, true),      FIELD(mtime_ns, true),  FIELD(ctime_ns, true),
     FIELD(btime_ns, true), FIELD(dev_major, true), FIELD(dev_minor, true), FIELD(mode, false),
-    FIELD(nlink, false),   FIELD(uid, false),      FIELD(gid, false),
+    FIELD(nlink, false),   FIELD(uid, false),      FIELD(gid, false),      FIELD(mount_id, false),
 #undef FIELD
 };
 #define N_FIELDS (sizeof(fields) / sizeof(*fields))

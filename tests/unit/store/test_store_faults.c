@@ -385,9 +385,6 @@ static void make_all_kinds(pl_batch *batch, int64_t n)
     put(batch, PL_RECORD_SIGHTING, pl_record_of_sighting(PL_RECORD_SIGHTING, &same));
     put(batch, PL_RECORD_SIGHTING, pl_record_of_sighting(PL_RECORD_SIGHTING, &gone));
     put(batch, PL_RECORD_SEEN, pl_record_of_version(PL_RECORD_SEEN, "/same", NULL));
-    record = pl_record_of_version(PL_RECORD_SEEN, NULL, NULL);
-    record->version.version_id = 1;
-    put(batch, PL_RECORD_SEEN, record);
     put(batch, PL_RECORD_CLOSE, pl_record_of_version(PL_RECORD_CLOSE, "/gone", "vanished"));
     put(batch, PL_RECORD_GAP, pl_record_of_gap("test", "because"));
     record = pl_record_of_sighting(PL_RECORD_ALERT, &changed);
@@ -1008,7 +1005,7 @@ static void test_record_without_memory_is_refused_and_counted(void **state)
                  : call == 2  ? pl_writer_end(w, &end)
                  : call == 3  ? pl_writer_fork(w, &fork)
                  : call == 4  ? pl_writer_sighting(w, &v)
-                 : call == 5  ? pl_writer_seen(w, 1, "/x", 1, T0)
+                 : call == 5  ? pl_writer_seen(w, "/x", 1, T0)
                  : call == 6  ? pl_writer_close_version(w, "/x", 1, T0, "vanished", PL_DETECTED_SWEEP)
                  : call == 7  ? pl_writer_gap(w, T0, T0, 1, "x", "y")
                  : call == 8  ? pl_writer_identity_alert(w, &v, old)
