@@ -312,6 +312,17 @@ static job *take_joined(pl_hasher *h, job *j, const pl_probe_result *result)
     return joined;
 }
 
+static void close_descriptors(job *j, job *joined)
+{
+    int fd = pl_steal_fd(&j->ask.fd);
+
+    pl_cleanup_close(&fd);
+    for (job *other = joined; other; other = other->next) {
+        fd = pl_steal_fd(&other->ask.fd);
+        pl_cleanup_close(&fd);
+    }
+}
+
 /* Answers j and all that joined it, then closes. False: closing hung and the worker was given up. */
 static bool finish(worker *w, job *j, const pl_probe_result *result, bool known)
 {
@@ -327,6 +338,9 @@ static bool finish(worker *w, job *j, const pl_probe_result *result, bool known)
         h->stats.bytes_hashed += result->bytes_read;
     }
     pthread_mutex_unlock(&h->lock);
+    /* Who has the answer may unmount the file system. Only where closing could hang does the answer come first. */
+    if (result->fs.tier != PL_TIER_C || pl_identity_is_local(j->ask.fd))
+        close_descriptors(j, joined);
     for (const job *other = joined; other; other = other->next)
         answer(other, result, known);
     if (j->ask.done)
