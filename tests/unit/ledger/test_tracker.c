@@ -86,7 +86,7 @@ static void test_a_removal_ends_the_version(void **state)
     settle(f);
     check_history(f, "2cf2|vanished|inotify\n");
     assert_int_equal(stats_of(f).watches, 0);
-    pass(f, 130 * S);
+    pass(f, 260 * S);
     assert_int_equal(stats_of(f).tracked, 0);
 }
 
@@ -165,7 +165,7 @@ static void test_something_else_than_a_file_is_a_removal(void **state)
     check_history(f, "2cf2|vanished|inotify\n");
     assert_return_code(unlink(f->file), errno);
     assert_return_code(symlink(f->file, f->file), errno);
-    pass(f, 130 * S);
+    pass(f, 260 * S);
     check_history(f, "2cf2|vanished|inotify\n");
     assert_int_equal(stats_of(f).tracked, 0);
 }
@@ -507,7 +507,7 @@ static void test_a_watched_folder_that_goes_is_no_harm(void **state)
     assert_int_equal(stats_of(f).watches, 2);
     assert_return_code(unlink(inside), errno);
     assert_return_code(rmdir(folder), errno);
-    pass(f, 130 * S);
+    pass(f, 260 * S);
     assert_int_equal(stats_of(f).tracked, 0);
     assert_int_equal(stats_of(f).watches, 0);
     assert_return_code(mkdir(folder, 0755), errno); /* and is found when it comes back */
