@@ -365,7 +365,8 @@ static void on_exec(pl_recorder *recorder, pl_event *event)
     pl_place place = {.path = (image->flags & (PL_IMAGE_MEMFD | PL_IMAGE_DELETED)) ? NULL : image->exe,
                       .mnt_ns = image->mnt_ns,
                       .container = image->container,
-                      .detected_by = snapshot ? PL_DETECTED_STARTUP : PL_DETECTED_EXEC};
+                      .detected_by = snapshot ? PL_DETECTED_STARTUP : PL_DETECTED_EXEC,
+                      .key = image->has_key ? &image->key : NULL};
     if (pl_is_ignored(recorder->options.ignore, image->exe)) {
         forget_ignored(recorder, image, process, &line, started);
         return;
@@ -481,6 +482,13 @@ void pl_recorder_event(void *context, pl_event *event)
         on_lost(recorder, event);
         break;
     }
+}
+
+bool pl_recorder_known(void *context, const pl_kernel_key *key, pl_identity *identity)
+{
+    const pl_recorder *recorder = context;
+
+    return recorder->options.hashing && pl_resolve_key(recorder->options.resolve, key, identity);
 }
 
 bool pl_recorder_is_alive(void *context, pid_t pid, uint64_t start_ticks)

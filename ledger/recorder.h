@@ -50,6 +50,8 @@ pl_recorder *pl_recorder_free(pl_recorder *recorder);
 void pl_recorder_set_source(pl_recorder *recorder, pl_event_source source, const char *name);
 /* For pl_source_options.event; the context is the recorder. */
 void pl_recorder_event(void *context, pl_event *event);
+/* For pl_source_options.known. */
+bool pl_recorder_known(void *context, const pl_kernel_key *key, pl_identity *identity);
 /* For pl_run.alive and pl_run.adopt: executions of the last run that still go on, before the snapshot. */
 bool pl_recorder_is_alive(void *context, pid_t pid, uint64_t start_ticks);
 void pl_recorder_adopt(void *context, int64_t eid, pid_t pid, uint64_t start_ticks, int64_t parent_eid,

@@ -33,7 +33,8 @@
 typedef struct job {
     pl_resolve *resolve;
     char *path, *container;
-    pl_place place;    /* strings point at the two above */
+    pl_place place; /* strings point at the two above, key at the one below */
+    pl_kernel_key key;
     pl_answer_fn done; /* NULL once called */
     void *context;
     int fd;              /* our own duplicate, for a second read; -1 */
@@ -152,10 +153,28 @@ static bool find_hot(pl_resolve *resolve, const pl_identity *identity, const pl_
         found = *path_known = false;
     }
     found = found && has_algorithms(resolve, &out->digests);
+    if (found && place && place->key)
+        (void)pl_file_cache_bind_key(resolve->cache, place->key, identity);
     if (found && path && !*path_known) /* out of memory: the path stays unbound and is recorded again next time */
         (void)pl_file_cache_bind(resolve->cache, path, place->mnt_ns, identity, now);
     pthread_mutex_unlock(&resolve->cache_lock);
     *path_known = *path_known || !path;
+    return found;
+}
+
+bool pl_resolve_key(pl_resolve *resolve, const pl_kernel_key *key, pl_identity *out)
+{
+    int64_t now = pl_clock_boottime_ns(resolve->options.clock);
+    pl_cached_file file = {.identity = {0}};
+
+    pthread_mutex_lock(&resolve->cache_lock);
+    bool found = pl_file_cache_find_key(resolve->cache, key, now, &file);
+    pl_identity seen = file.identity;
+    seen.mount_id = key->mount_id;
+    found = found && pl_mounts_same(resolve->mounts, &file.identity, false, &seen);
+    pthread_mutex_unlock(&resolve->cache_lock);
+    if (found)
+        *out = seen;
     return found;
 }
 
@@ -200,8 +219,11 @@ static void learn(pl_resolve *resolve, const pl_cached_file *file, const pl_plac
 
     pthread_mutex_lock(&resolve->cache_lock);
     pl_mounts_note(resolve->mounts, &file->identity);
-    if (pl_file_cache_insert(resolve->cache, file, now) == 0 && place->path)
+    int r = pl_file_cache_insert(resolve->cache, file, now);
+    if (r == 0 && place->path)
         (void)pl_file_cache_bind(resolve->cache, place->path, place->mnt_ns, &file->identity, now);
+    if (r == 0 && place->key)
+        (void)pl_file_cache_bind_key(resolve->cache, place->key, &file->identity);
     pthread_mutex_unlock(&resolve->cache_lock);
 }
 
@@ -464,6 +486,10 @@ static job *job_new(pl_resolve *resolve, const pl_place *place, pl_answer_fn don
         return job_free(j);
     j->place.path = j->path;
     j->place.container = j->container;
+    if (place->key) {
+        j->key = *place->key;
+        j->place.key = &j->key;
+    }
     return j;
 }
 

@@ -70,8 +70,9 @@ struct pl_place {
     uint64_t mnt_ns;
     const char *container;
     pl_detected_by detected_by;
-    bool background; /* a look of our own: does not count as seen */
-    int64_t seen_ns; /* with background: boottime when the path was seen */
+    bool background;          /* a look of our own: does not count as seen */
+    int64_t seen_ns;          /* with background: boottime when the path was seen */
+    const pl_kernel_key *key; /* of the very execution that is asked for; NULL: none, or remembered already */
 };
 
 /* The state of a row for an outcome of its hash. */
@@ -88,6 +89,8 @@ bool pl_resolve_hot(pl_resolve *resolve, const pl_identity *identity, const pl_p
 /* Step 10 at its cheapest: path is known, and identity is a statx of it. */
 bool pl_resolve_prove(pl_resolve *resolve, const pl_identity *identity, const char *path, uint64_t mnt_ns,
                       pl_answer *out);
+/* Step 9: what an equal key of the kernel was bound to, if that is still in memory. */
+bool pl_resolve_key(pl_resolve *resolve, const pl_kernel_key *key, pl_identity *out);
 /* Hot, else the ledger: may read the disk, never the file. */
 bool pl_resolve_recall(pl_resolve *resolve, const pl_identity *identity, const pl_place *place, pl_answer *out);
 /* Queues a lookup that may read the file. fd: the pinned file, O_PATH or readable (of our own description), taken over

@@ -44,6 +44,15 @@ struct entry {
 };
 _Static_assert(sizeof(struct entry) == 128, "an entry is two cache lines");
 
+/* What a kernel's key has beside what it shares with the identity. A column of its own: only who is asked by key needs
+ * it. */
+struct key {
+    uint8_t uuid[16];
+    uint32_t dev, generation;
+    uint32_t tag;
+    bool bound;
+};
+
 struct path {
     char *text; /* NULL: free */
     uint64_t mnt_ns;
@@ -56,7 +65,9 @@ struct path {
 struct pl_file_cache {
     struct entry *entries;
     struct path *paths;
-    pl_slot_table by_identity, by_path;
+    struct key *keys; /* one for each of entries, or NULL: no key was ever bound */
+    uint32_t key_room;
+    pl_slot_table by_identity, by_path, by_key;
     uint32_t limit, path_limit;
     uint32_t entry_room, entry_top, entry_free; /* allocated, ever used, first hole */
     uint32_t path_room, path_top, path_free;
@@ -96,6 +107,8 @@ pl_file_cache *pl_file_cache_free(pl_file_cache *cache)
     free_contents(cache);
     pl_slot_table_deinit(&cache->by_identity);
     pl_slot_table_deinit(&cache->by_path);
+    pl_slot_table_deinit(&cache->by_key);
+    free(cache->keys);
     free(cache->entries);
     free(cache->paths);
     free(cache);
@@ -172,6 +185,65 @@ bool pl_file_cache_find(pl_file_cache *cache, const pl_identity *identity, int64
     cache->stats.hits_identity++;
     see(&cache->entries[i].last_seen_ns, now_ns);
     copy_out(&cache->entries[i], out);
+    return true;
+}
+
+static void unbind_key(pl_file_cache *cache, uint32_t i)
+{
+    if (i >= cache->key_room || !cache->keys[i].bound)
+        return;
+    pl_slot_table_remove(&cache->by_key, cache->keys[i].tag, i);
+    cache->keys[i].bound = false;
+}
+
+bool pl_file_cache_find_key(pl_file_cache *cache, const pl_kernel_key *key, int64_t now_ns, pl_cached_file *out)
+{
+    uint32_t tag = pl_kernel_key_tag(key);
+
+    for (uint32_t at = tag, i; (i = pl_slot_table_next(&cache->by_key, tag, &at)) != NONE;) {
+        const struct key *k = &cache->keys[i];
+        if (k->dev != key->dev || k->generation != key->generation ||
+            memcmp(k->uuid, key->uuid, sizeof(k->uuid)) != 0 || !pl_kernel_key_agrees(key, &cache->entries[i].identity))
+            continue;
+        cache->stats.hits_key++;
+        see(&cache->entries[i].last_seen_ns, now_ns);
+        copy_out(&cache->entries[i], out);
+        return true;
+    }
+    cache->stats.misses++;
+    return false;
+}
+
+/* A column as long as that of the entries. */
+static int reserve_keys(pl_file_cache *cache)
+{
+    int rc = pl_slot_table_reserve(&cache->by_key, cache->stats.entries + 1);
+
+    if (rc < 0 || cache->key_room == cache->entry_room)
+        return rc;
+    struct key *keys = realloc(cache->keys, cache->entry_room * sizeof(*keys));
+    if (!keys)
+        return pl_error_nomem();
+    for (uint32_t i = cache->key_room; i < cache->entry_room; i++)
+        keys[i].bound = false;
+    cache->keys = keys;
+    cache->key_room = cache->entry_room;
+    return 0;
+}
+
+bool pl_file_cache_bind_key(pl_file_cache *cache, const pl_kernel_key *key, const pl_identity *identity)
+{
+    uint32_t tag, i = find_entry(cache, identity, &tag);
+
+    if (i == NONE || !pl_kernel_key_agrees(key, identity))
+        return false;
+    if (reserve_keys(cache) < 0)
+        return true;
+    unbind_key(cache, i);
+    struct key *k = &cache->keys[i];
+    *k = (struct key){.dev = key->dev, .generation = key->generation, .tag = pl_kernel_key_tag(key), .bound = true};
+    memcpy(k->uuid, key->uuid, sizeof(k->uuid));
+    pl_slot_table_insert(&cache->by_key, k->tag, i);
     return true;
 }
 
@@ -262,6 +334,8 @@ static void set_others(pl_file_cache *cache, struct entry *entry, struct others 
 static void remove_entry(pl_file_cache *cache, uint32_t i)
 {
     struct entry *entry = &cache->entries[i];
+
+    unbind_key(cache, i);
 
     while (entry->first_path != NONE)
         remove_path(cache, entry->first_path);
@@ -498,6 +572,9 @@ void pl_file_cache_clear(pl_file_cache *cache)
     free_contents(cache);
     pl_slot_table_clear(&cache->by_identity);
     pl_slot_table_clear(&cache->by_path);
+    pl_slot_table_clear(&cache->by_key);
+    for (uint32_t i = 0; i < cache->key_room; i++)
+        cache->keys[i].bound = false;
     cache->entry_top = cache->path_top = 0;
     cache->entry_free = cache->path_free = NONE;
     cache->loose_bytes = 0;
@@ -545,5 +622,6 @@ void pl_file_cache_stats_get(const pl_file_cache *cache, pl_file_cache_stats *ou
 {
     *out = cache->stats;
     out->bytes = sizeof(*cache) + cache->entry_room * sizeof(struct entry) + cache->path_room * sizeof(struct path) +
-                 pl_slot_table_bytes(&cache->by_identity) + pl_slot_table_bytes(&cache->by_path) + cache->loose_bytes;
+                 pl_slot_table_bytes(&cache->by_identity) + pl_slot_table_bytes(&cache->by_path) +
+                 pl_slot_table_bytes(&cache->by_key) + cache->key_room * sizeof(struct key) + cache->loose_bytes;
 }

@@ -14,6 +14,7 @@
 
 #include "src/file/digest.h"
 #include "src/file/identity.h"
+#include "src/file/kernel_key.h"
 
 typedef struct pl_file_cache pl_file_cache;
 
@@ -26,6 +27,7 @@ typedef struct pl_cached_file {
 
 typedef struct pl_file_cache_stats {
     uint64_t hits_identity;         /* find said true */
+    uint64_t hits_key;              /* find_key said true */
     uint64_t hits_path;             /* find_path said true */
     uint64_t misses;                /* either said false */
     uint64_t stale;                 /* by path, identity differed: bind moved a path to another identity */
@@ -47,6 +49,11 @@ bool pl_file_cache_find(pl_file_cache *cache, const pl_identity *identity, int64
 bool pl_file_cache_find_path(pl_file_cache *cache, const char *path, uint64_t mnt_ns, pl_cached_file *out);
 /* When path was last seen; INT64_MIN: it is not here. Touches nothing. */
 int64_t pl_file_cache_last_seen(const pl_file_cache *cache, const char *path, uint64_t mnt_ns);
+/* By the key that the kernel has for an executed inode: as find, when a key that is equal field by field was bound. */
+bool pl_file_cache_find_key(pl_file_cache *cache, const pl_kernel_key *key, int64_t now_ns, pl_cached_file *out);
+/* From now on key finds the entry of identity. The two must agree (pl_kernel_key_agrees) and be of one execution: that is
+ * the caller's to know. False: they do not, or the entry is not there; without memory the key stays unbound. */
+bool pl_file_cache_bind_key(pl_file_cache *cache, const pl_kernel_key *key, const pl_identity *identity);
 /* Both in one look: true when path is bound to exactly this identity; touches the two. Counts as find_path does. */
 bool pl_file_cache_prove(pl_file_cache *cache, const char *path, uint64_t mnt_ns, const pl_identity *identity,
                          int64_t now_ns, pl_cached_file *out);

@@ -6,6 +6,8 @@
 #ifndef PL_PROCESS_IMAGE_H
 #define PL_PROCESS_IMAGE_H
 
+#include "src/file/kernel_key.h"
+
 #include <procledger/procledger.h>
 
 #include <stdbool.h>
@@ -44,10 +46,12 @@ typedef struct pl_image {
     uint64_t mnt_ns;  /* inode number of the mount namespace, 0: not known */
     uint32_t flags;   /* pl_image_flag */
     bool has_identity;
-    pl_identity identity;        /* of the executed inode */
-    int exe_fd;                  /* O_PATH: pins the executed inode, whatever becomes of its name; -1: none */
+    pl_identity identity; /* of the executed inode */
+    bool has_key;         /* the kernel's key of that inode, for what is not remembered under it yet */
+    pl_kernel_key key;
+    int exe_fd; /* O_PATH, or readable and our own: pins the executed inode, whatever becomes of its name; -1: none */
     int exe_errno;               /* why exe_fd is -1: ENOENT/ESRCH (vanished), EACCES, ... */
-    int script_fd;               /* O_PATH: pins the script; -1: none */
+    int script_fd;               /* as exe_fd: pins the script; -1: none */
     pl_identity script_identity; /* with script_fd */
 } pl_image;
 
@@ -62,5 +66,12 @@ void pl_image_init(pl_image *image);
 void pl_image_deinit(pl_image *image);
 /* Moves everything from *from to *to (which must be null); *from is the null value afterwards. */
 void pl_image_move(pl_image *to, pl_image *from);
+
+#define PL_TTY_NAME_SIZE 32
+/* "pts/3" from the number in stat; names as in the kernel's admin-guide/devices.txt. */
+void pl_tty_name(uint32_t number, char out[PL_TTY_NAME_SIZE]);
+/* Sets the flags of set-id bits that gave the process an id which is not its real one, and of the file's capabilities
+ * where the process has gained any. Looks at the file behind exe_fd, if there is one. */
+void pl_image_flag_privileges(pl_image *image, bool gained);
 
 #endif

@@ -30,7 +30,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
@@ -297,34 +296,9 @@ static int read_executable(const pl_procfs *procfs, int dir_fd, pl_image *image)
     return 0;
 }
 
-/* "pts/3" from the number in stat; names as in the kernel's admin-guide/devices.txt. */
-static void tty_name(uint32_t number, char out[32])
-{
-    unsigned major = (number >> 8) & 0xfff, minor = (number & 0xff) | ((number >> 12) & 0xfff00);
-
-    if (major >= 136 && major <= 143)
-        (void)snprintf(out, 32, "pts/%u", (major - 136) * 256 + minor);
-    else if (major == 4 && minor < 64)
-        (void)snprintf(out, 32, "tty%u", minor);
-    else if (major == 4)
-        (void)snprintf(out, 32, "ttyS%u", minor - 64);
-    else if (major == 5 && minor == 1)
-        (void)snprintf(out, 32, "console");
-    else if (major == 166)
-        (void)snprintf(out, 32, "ttyACM%u", minor);
-    else if (major == 188)
-        (void)snprintf(out, 32, "ttyUSB%u", minor);
-    else if (major == 204 && minor >= 64)
-        (void)snprintf(out, 32, "ttyAMA%u", minor - 64);
-    else if (major == 229)
-        (void)snprintf(out, 32, "hvc%u", minor);
-    else
-        (void)snprintf(out, 32, "%u:%u", major, minor);
-}
-
 static int take_stat(const pl_proc_stat *stat, pl_image *image)
 {
-    char name[32];
+    char name[PL_TTY_NAME_SIZE];
 
     image->ppid = stat->ppid;
     image->start_ticks = stat->start_ticks;
@@ -334,7 +308,7 @@ static int take_stat(const pl_proc_stat *stat, pl_image *image)
     if (stat->flags & PROC_KTHREAD)
         image->flags |= PL_IMAGE_KERNEL;
     if (stat->tty_nr) {
-        tty_name(stat->tty_nr, name);
+        pl_tty_name(stat->tty_nr, name);
         image->tty = strdup(name);
         if (!image->tty)
             return pl_error_nomem();
@@ -383,27 +357,6 @@ static int read_credentials(int dir_fd, pl_image *image, bool *gained)
     const char *permitted = strstr(text, "\nCapPrm:");
     *gained = permitted && strtoull(permitted + strlen("\nCapPrm:"), NULL, 16) != 0;
     return 0;
-}
-
-/* The set-id bits count when the process has got an id by them that is not its real one, the capabilities of the file
- * when it has any at all (gained). */
-static void flag_privileges(pl_image *image, bool gained)
-{
-    const pl_identity *file = &image->identity;
-
-    if (image->has_identity && (file->mode & S_ISUID) && file->uid != image->uid &&
-        (image->euid == file->uid || image->suid == file->uid))
-        image->flags |= PL_IMAGE_SETUID;
-    if (image->has_identity && (file->mode & S_ISGID) && (file->mode & S_IXGRP) && file->gid != image->gid &&
-        image->egid == file->gid)
-        image->flags |= PL_IMAGE_SETGID;
-    /* A file system without birth times may have to ask a server. */
-    if (gained && image->exe_fd >= 0 && file->btime_ns != 0) {
-        char link[32];
-        (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", image->exe_fd); /* fgetxattr refuses O_PATH */
-        if (getxattr(link, "security.capability", NULL, 0) > 0)
-            image->flags |= PL_IMAGE_FILECAPS;
-    }
 }
 
 static int read_cwd(int dir_fd, pl_image *image)
@@ -524,7 +477,7 @@ static int read_once(const pl_procfs *procfs, int dir_fd, pl_image *image)
     rc = read_credentials(dir_fd, image, &gained);
     if (is_gone(rc))
         return PL_VANISHED;
-    flag_privileges(image, gained);
+    pl_image_flag_privileges(image, gained);
     rc = read_rest(dir_fd, image);
     if (rc < 0)
         return rc;

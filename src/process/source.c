@@ -18,7 +18,7 @@
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
 
-static const pl_source_class *const classes[] = {&pl_source_netlink, &pl_source_scan, NULL};
+static const pl_source_class *const classes[] = {&pl_source_bpf, &pl_source_netlink, &pl_source_scan, NULL};
 
 const pl_source_class *const *pl_source_classes(void)
 {
@@ -67,9 +67,7 @@ int pl_source_open(const char *name, const pl_source_options *options, pl_source
             append(why, why_size, name, ": asked for");
         return rc;
     }
-    if (strcmp(name, "bpf") == 0)
-        return pl_error_set(PL_ERR_UNSUPPORTED, "source bpf is not in this build; use auto, netlink or scan");
-    return pl_error_set(PL_ERR_INVALID, "unknown source \"%.64s\"; known are auto, netlink and scan", name);
+    return pl_error_set(PL_ERR_INVALID, "unknown source \"%.64s\"; known are auto, bpf, netlink and scan", name);
 }
 
 /* ---- snapshot ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where events come from: one vtable, siblings source_scan.c, source_netlink.c (and later source_bpf.c). A
+ * Where events come from: one vtable, siblings source_bpf.c, source_netlink.c, source_scan.c. A
  * source is owned by the event loop's thread; it never blocks in dispatch and never hashes. It opens its own
  * descriptor, which the loop polls.
  */
@@ -41,6 +41,8 @@ typedef struct pl_source_options {
     size_t receive_buffer;    /* source netlink, bytes; 0: 8 MiB */
     size_t pins;              /* images, a descriptor or two each, that one dispatch may hold at a time; 0: 512 */
     void (*event)(void *context, pl_event *event); /* called from dispatch */
+    /* Source bpf: is this key remembered? Then *identity is that of the inode. NULL: nothing is. */
+    bool (*known)(void *context, const pl_kernel_key *key, pl_identity *identity);
     void *context;
 } pl_source_options;
 
@@ -70,10 +72,11 @@ struct pl_source { /* first member of each source's own struct */
     const pl_source_class *class;
 };
 
+extern const pl_source_class pl_source_bpf; /* source_bpf.c, or source_bpf_none.c in a build without libbpf */
 extern const pl_source_class pl_source_scan;
 extern const pl_source_class pl_source_netlink;
 
-/* name: "auto", "netlink", "scan" ("bpf": PL_ERR_UNSUPPORTED in this build). auto takes the best that opens
+/* name: "auto", "bpf", "netlink", "scan". auto takes the best that opens
  * and says in why (bounded) which and why the better ones did not. */
 int pl_source_open(const char *name, const pl_source_options *options, pl_source **out, char *why, size_t why_size);
 /* All classes this build has, best first, NULL-ended. */

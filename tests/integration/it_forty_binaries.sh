@@ -5,7 +5,7 @@ source "$(dirname "$0")/lib.sh"
 need_connector
 
 start_daemon
-said 'ready source=netlink db=' || fail "the proc connector works here, but is not the source"
+said 'ready source=(bpf|netlink) db=' || fail "the proc connector works here, but neither it nor a better one is the source"
 mkdir "$work/bin"
 for i in {1..40}; do
   unique "$work/bin/program-$i"
@@ -15,9 +15,10 @@ for i in {1..40}; do
 done
 settled "path GLOB '$work/bin/*'" 40
 wait_sql 30 "SELECT count(*) FROM process_events WHERE path GLOB '$work/bin/*' AND end_reason IS NULL" 0
+used=$(sql "SELECT source FROM runs")
 for i in {1..40}; do
   path=$work/bin/program-$i
-  equal "row of $path" "$path|$path nap 100 argument $i|[\"$path\",\"nap\",\"100\",\"argument $i\"]|ok|$(sha256 "$path")|0||exit|netlink" \
+  equal "row of $path" "$path|$path nap 100 argument $i|[\"$path\",\"nap\",\"100\",\"argument $i\"]|ok|$(sha256 "$path")|0||exit|$used" \
     "$(sql "SELECT path, replace(replace(cmdline, '''', ''), '\"', ''), argv, hash_state, sha256, exit_code, exit_signal, end_reason, source
             FROM process_events WHERE path = '$path'")"
 done

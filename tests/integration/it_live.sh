@@ -13,7 +13,7 @@ daemon=$!
 exec {live}<"$work/pipe"
 lines_before=0
 wait_until 60 ready_or_gone || fail "not ready"
-grep -qE "^procledgerd: ready source=netlink db=$db\$" "$work/daemon.err" || fail "no ready line"
+grep -qE "^procledgerd: ready source=(bpf|netlink) db=$db\$" "$work/daemon.err" || fail "no ready line"
 "$work/shown" nap 500 'with two words' &
 keep $!
 found=

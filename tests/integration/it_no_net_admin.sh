@@ -5,7 +5,8 @@
 source "$(dirname "$0")/lib.sh"
 need_root
 
-weak=(setpriv --bounding-set=-net_admin --inh-caps=-net_admin)
+# Nor may it load programs into the kernel, or the better source would be taken.
+weak=(setpriv --bounding-set=-net_admin,-sys_admin,-bpf,-perfmon --inh-caps=-net_admin,-sys_admin,-bpf,-perfmon)
 # From kernel 6.6 on the proc connector listens to everybody: the kernel itself is asked, and whatever it gives is taken.
 if "${weak[@]}" "$PROCLEDGER_HELPER" connector >"$work/connector"; then
   start_through "${weak[@]}" -- --source auto
@@ -13,7 +14,7 @@ if "${weak[@]}" "$PROCLEDGER_HELPER" connector >"$work/connector"; then
   stop_daemon
   rm -f "$db"*
   # What no kernel gives: a connector in another network namespace.
-  weak+=(unshare -n)
+  weak=(unshare -n "${weak[@]}")
   "${weak[@]}" "$PROCLEDGER_HELPER" connector >"$work/connector" && fail "a connector in a network namespace of its own?"
 fi
 start_through "${weak[@]}" -- --source auto

@@ -70,26 +70,24 @@ static void ignore_event(void *context, pl_event *event)
 static void check_sources(doctor *d)
 {
     const pl_source_options options = {.procfs = {.root = "/proc"}, .clock = pl_clock_system(), .event = ignore_event};
-    bool bpf = false;
     char text[512];
 
     for (const pl_source_class *const *c = pl_source_classes(); *c; c++) {
         pl_source *source = NULL;
         int rc = (*c)->open(&options, &source);
         bool tells_each = (*c)->abilities & PL_SOURCE_TELLS_EXEC;
-        bpf |= strcmp((*c)->name, "bpf") == 0;
         if (rc == 0) {
             source = (*c)->close(source);
             d->each |= tells_each;
             (void)snprintf(text, sizeof(text), "works; lacks: %s", (*c)->lacks ? (*c)->lacks : "nothing");
             finding(d, "source", (*c)->name, "ok", text, NULL);
         } else {
-            finding(d, "source", (*c)->name, "missing", pl_error_message(),
-                    rc == PL_ERR_UNSUPPORTED ? "not in this build or kernel" : "run as root, or with CAP_NET_ADMIN");
+            finding(d, "source", (*c)->name, *c == &pl_source_bpf ? "optional" : "missing", pl_error_message(),
+                    rc == PL_ERR_UNSUPPORTED ? "not in this build or kernel"
+                    : *c == &pl_source_bpf   ? "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN"
+                                             : "run as root, or with CAP_NET_ADMIN");
         }
     }
-    if (!bpf)
-        finding(d, "source", "bpf", "optional", "not in this build", "build with libbpf; needs a kernel with BTF");
     if (!d->each) {
         d->missing = true;
         finding(d, "source", "every exec", "missing", "only what is alive at a scan would be recorded",

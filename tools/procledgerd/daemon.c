@@ -214,6 +214,7 @@ static void source_options(pl_daemon *d, pl_source_options *out)
         .log = d->log,
         .pins = d->pins,
         .event = pl_recorder_event,
+        .known = pl_recorder_known,
         .context = d->recorder,
     };
 }
@@ -328,8 +329,12 @@ static int take_snapshot(pl_daemon *d)
     pl_recorder_set_source(d->recorder, PL_EVENTS_SNAPSHOT, "snapshot");
     int r = pl_source_snapshot(&source);
     pl_recorder_adoption_done(d->recorder);
-    bool scans = strcmp(d->source->class->name, "scan") == 0;
-    pl_recorder_set_source(d->recorder, scans ? PL_EVENTS_SCAN : PL_EVENTS_NETLINK, d->source->class->name);
+    const pl_source_class *class = d->source->class;
+    pl_recorder_set_source(d->recorder,
+                           class == &pl_source_bpf    ? PL_EVENTS_BPF
+                           : class == &pl_source_scan ? PL_EVENTS_SCAN
+                                                      : PL_EVENTS_NETLINK,
+                           class->name);
     return r;
 }
 
@@ -417,7 +422,8 @@ int pl_daemon_new(const pl_daemon_options *options, const pl_log *log, pl_daemon
     }
     d->polls[POLL_SOURCE].fd = d->source->class->fd(d->source);
     d->polls[POLL_HASHES].fd = pl_recorder_fd(d->recorder);
-    if (d->source->class->abilities & PL_SOURCE_TELLS_EXEC)
+    /* A source that has the executed file in its hands is in no hurry. */
+    if ((d->source->class->abilities & (PL_SOURCE_TELLS_EXEC | PL_SOURCE_TELLS_IDENTITY)) == PL_SOURCE_TELLS_EXEC)
         raise_priority(log);
     *out = d;
     return 0;
@@ -521,10 +527,12 @@ int pl_daemon_run(pl_daemon *d)
 static void drain_source(pl_daemon *d)
 {
     struct pollfd *source = &d->polls[POLL_SOURCE];
+    int rounds = 0;
 
-    for (int rounds = 0; rounds < 1024 && poll(source, 1, 0) > 0 && (source->revents & POLLIN); rounds++)
+    do /* the first one unasked: what is read at intervals does not say that there is something */
         if (d->source->class->dispatch(d->source) < 0)
             return;
+    while (++rounds < 1024 && poll(source, 1, 0) > 0 && (source->revents & POLLIN));
 }
 
 pl_daemon *pl_daemon_free(pl_daemon *d)

@@ -110,8 +110,8 @@ static void test_unknown_source_and_folder_are_refused(void **state)
     fixture *f = *state;
     pl_daemon *daemon = NULL;
 
-    strncpy(f->source, "bpf", sizeof(f->source) - 1);
-    assert_int_equal(pl_daemon_new(&f->options, NULL, &daemon), PL_ERR_UNSUPPORTED);
+    strncpy(f->source, "none", sizeof(f->source) - 1);
+    assert_int_equal(pl_daemon_new(&f->options, NULL, &daemon), PL_ERR_INVALID);
     char *nowhere = pl_temp_path(f->dir, "no/such/ledger.db");
     f->options.db = nowhere;
     assert_int_equal(pl_daemon_new(&f->options, NULL, &daemon), PL_ERR_NOT_FOUND);
