@@ -1466,6 +1466,145 @@ static void test_random_walk_at_the_limit_equals_lists(void **state)
     test_free(m);
 }
 
+/* ---- by the kernel's key ---- */
+
+static pl_kernel_key key_of(unsigned n)
+{
+    pl_identity identity = identity_of(n);
+
+    return (pl_kernel_key){.inode = identity.inode,
+                           .size = identity.size,
+                           .mtime_ns = identity.mtime_ns,
+                           .ctime_ns = identity.ctime_ns,
+                           .dev = 0x800001,
+                           .generation = 7 + n,
+                           .uuid = {1, 2, 3}};
+}
+
+static bool finds_key(pl_file_cache *cache, const pl_kernel_key *key, unsigned n)
+{
+    pl_identity identity = identity_of(n);
+    pl_cached_file file;
+
+    return pl_file_cache_find_key(cache, key, 1, &file) && pl_identity_equal(&file.identity, &identity);
+}
+
+static void test_a_bound_key_finds_its_entry_field_by_field(void **state)
+{
+    pl_file_cache *cache = new_cache(10);
+    pl_kernel_key key = key_of(1), other;
+    pl_identity identity = identity_of(1);
+    pl_file_cache_stats stats;
+
+    (void)state;
+    insert(cache, 1, 10);
+    assert_false(finds_key(cache, &key, 1));
+    assert_true(pl_file_cache_bind_key(cache, &key, &identity));
+    assert_true(finds_key(cache, &key, 1));
+    other = key, other.inode++;
+    assert_false(finds_key(cache, &other, 1));
+    other = key, other.size++;
+    assert_false(finds_key(cache, &other, 1));
+    other = key, other.mtime_ns++;
+    assert_false(finds_key(cache, &other, 1));
+    other = key, other.ctime_ns++;
+    assert_false(finds_key(cache, &other, 1));
+    other = key, other.dev++;
+    assert_false(finds_key(cache, &other, 1));
+    other = key, other.generation++;
+    assert_false(finds_key(cache, &other, 1));
+    other = key, other.uuid[15]++;
+    assert_false(finds_key(cache, &other, 1));
+    pl_file_cache_stats_get(cache, &stats);
+    assert_int_equal(stats.hits_key, 1);
+    (void)pl_file_cache_free(cache);
+}
+
+static void test_a_key_that_does_not_agree_is_not_bound(void **state)
+{
+    pl_file_cache *cache = new_cache(10);
+    pl_kernel_key key = key_of(1);
+    pl_identity identity = identity_of(1), absent = identity_of(2);
+
+    (void)state;
+    insert(cache, 1, 10);
+    key.ctime_ns--;
+    assert_false(pl_file_cache_bind_key(cache, &key, &identity));
+    assert_false(finds_key(cache, &key, 1));
+    key = key_of(2);
+    assert_false(pl_file_cache_bind_key(cache, &key, &absent));
+    (void)pl_file_cache_free(cache);
+}
+
+static void test_a_key_goes_with_its_entry(void **state)
+{
+    enum { LIMIT = 40 };
+    pl_file_cache *cache = new_cache(LIMIT);
+
+    (void)state;
+    for (unsigned n = 1; n <= 10 * LIMIT; n++) { /* most are evicted, and their places taken again */
+        pl_kernel_key key = key_of(n);
+        pl_identity identity = identity_of(n);
+        insert(cache, n, n);
+        assert_true(pl_file_cache_bind_key(cache, &key, &identity));
+        assert_true(pl_file_cache_bind_key(cache, &key, &identity)); /* again: no second slot */
+    }
+    unsigned found = 0;
+    for (unsigned n = 1; n <= 10 * LIMIT; n++) {
+        pl_kernel_key key = key_of(n);
+        pl_identity identity = identity_of(n);
+        bool here = finds_key(cache, &key, n);
+        found += here;
+        assert_int_equal(here, pl_file_cache_drop(cache, &identity));
+        assert_false(finds_key(cache, &key, n));
+    }
+    assert_int_equal(found, LIMIT);
+    insert(cache, 1, 1);
+    pl_kernel_key key = key_of(1);
+    pl_identity identity = identity_of(1);
+    assert_true(pl_file_cache_bind_key(cache, &key, &identity));
+    pl_file_cache_clear(cache);
+    assert_false(finds_key(cache, &key, 1));
+    (void)pl_file_cache_free(cache);
+}
+
+static void test_a_later_key_of_an_entry_replaces_the_one_before(void **state)
+{
+    pl_file_cache *cache = new_cache(10);
+    pl_kernel_key old = key_of(1), now = key_of(1);
+    pl_identity identity = identity_of(1);
+
+    (void)state;
+    insert(cache, 1, 10);
+    now.generation++;
+    assert_true(pl_file_cache_bind_key(cache, &old, &identity));
+    assert_true(pl_file_cache_bind_key(cache, &now, &identity));
+    assert_false(finds_key(cache, &old, 1));
+    assert_true(finds_key(cache, &now, 1));
+    (void)pl_file_cache_free(cache);
+}
+
+static void test_no_memory_for_keys_leaves_the_cache_as_it_was(void **state)
+{
+    (void)state;
+    for (unsigned fail = 1;; fail++) {
+        pl_file_cache *cache = new_cache(10);
+        pl_kernel_key key = key_of(1);
+        pl_identity identity = identity_of(1);
+        insert(cache, 1, 10);
+        (void)pl_fault_arm(PL_FAULT_ALLOC, fail, ENOMEM);
+        assert_true(pl_file_cache_bind_key(cache, &key, &identity));
+        bool fired = pl_fault_fired();
+        pl_fault_disarm();
+        assert_int_equal(finds_key(cache, &key, 1), !fired);
+        assert_true(pl_file_cache_bind_key(cache, &key, &identity));
+        assert_true(finds_key(cache, &key, 1));
+        (void)pl_file_cache_free(cache);
+        if (!fired)
+            break;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1496,6 +1635,11 @@ int main(void)
         cmocka_unit_test(test_asking_for_last_seen_touches_and_counts_nothing),
         cmocka_unit_test(test_negative_times_are_times),
         cmocka_unit_test(test_each_seen_tells_paths_seen_since),
+        cmocka_unit_test(test_a_bound_key_finds_its_entry_field_by_field),
+        cmocka_unit_test(test_a_key_that_does_not_agree_is_not_bound),
+        cmocka_unit_test(test_a_key_goes_with_its_entry),
+        cmocka_unit_test(test_a_later_key_of_an_entry_replaces_the_one_before),
+        cmocka_unit_test(test_no_memory_for_keys_leaves_the_cache_as_it_was),
         cmocka_unit_test(test_limit_holds_and_evictions_are_counted),
         cmocka_unit_test(test_limit_of_one),
         cmocka_unit_test(test_eviction_takes_the_paths_along),
