@@ -142,14 +142,40 @@ static char *join(const folder *f, const char *name)
     return asprintf(&path, "%s/%s", strcmp(f->path, "/") == 0 ? "" : f->path, name) < 0 ? NULL : path;
 }
 
+static bool is_key_of(const folder *f, const pl_watch_key *key)
+{
+    return f->path && f->key.inode == key->inode && f->key.dev_major == key->dev_major &&
+           f->key.dev_minor == key->dev_minor;
+}
+
+bool pl_baseline_scanned(const pl_baseline *b)
+{
+    return !b->first || b->count == 0;
+}
+
+bool pl_baseline_touched(pl_baseline *b, const pl_watch_key *key)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        folder *f = &b->folders[i];
+        if (!is_key_of(f, key))
+            continue;
+        if (b->options.watcher)
+            (void)pl_watcher_remove(b->options.watcher, key);
+        free(f->path);
+        f->path = NULL;
+        pl_baseline_scan(b);
+        return true;
+    }
+    return false;
+}
+
 void pl_baseline_entry(pl_baseline *b, const pl_watch_key *key, const char *name)
 {
     pl_identity identity;
 
     for (size_t i = 0; i < b->count; i++) {
         const folder *f = &b->folders[i];
-        if (!f->path || f->key.inode != key->inode || f->key.dev_major != key->dev_major ||
-            f->key.dev_minor != key->dev_minor)
+        if (!is_key_of(f, key))
             continue;
         pl_auto_free char *path = join(f, name);
         if (!path)
@@ -158,7 +184,7 @@ void pl_baseline_entry(pl_baseline *b, const pl_watch_key *key, const char *name
         bool there = fd >= 0 && pl_identity_of_pinned(fd, "", &identity) == 0;
         if (there && S_ISLNK(identity.mode))
             consider(b, path, PL_DETECTED_INOTIFY);
-        else if (!there || S_ISREG(identity.mode)) /* being written, as a rule: looked at when it may be whole */
+        else if (there && S_ISREG(identity.mode)) /* being written, as a rule: looked at when it may be whole */
             admit(b, path, PL_DETECTED_INOTIFY, pl_clock_boottime_ns(b->options.clock) + PL_REVISIT_SOON_NS);
         return;
     }

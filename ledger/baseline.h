@@ -29,6 +29,11 @@ pl_baseline *pl_baseline_free(pl_baseline *baseline);
 void pl_baseline_scan(pl_baseline *baseline);
 /* A bounded part of it. Returns the boottime of the next step; now or earlier: at once. */
 int64_t pl_baseline_step(pl_baseline *baseline);
+/* All folders were gone through once. */
+bool pl_baseline_scanned(const pl_baseline *baseline);
+/* Something happened to the inode of `key`. False: it is none of the folders; else it was moved or is gone, and what has
+ * its name now is looked for. */
+bool pl_baseline_touched(pl_baseline *baseline, const pl_watch_key *key);
 /* `name` appeared in the folder of `key`. */
 void pl_baseline_entry(pl_baseline *baseline, const pl_watch_key *key, const char *name);
 

@@ -328,7 +328,6 @@ static int open_engine(pl_ledger *ledger, const char *path, const pl_options *op
     resolve.writer = ledger->writer;
     if (pl_identity_of_path(AT_FDCWD, "/proc/self/ns/mnt", true, &ns) == 0)
         ledger->mnt_ns = ns.inode;
-    resolve.mnt_ns = ledger->mnt_ns;
     r = pl_resolve_new(&resolve, &ledger->resolve);
     if (r < 0)
         (void)pl_store_close(resolve.reader);

@@ -12,8 +12,10 @@
 #include "src/base/error.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -101,6 +103,11 @@ int pl_namespaces_open(pl_namespaces *namespaces, uint64_t mnt_ns, int *root_fd)
     (void)snprintf(folder, sizeof(folder), "%s/%d", namespaces->procfs, (int)e->pid);
     pl_auto_close int process = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     pl_auto_close int root = process < 0 ? -1 : openat(process, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    /* A chroot is not the root of its namespace: the same path means another file there. */
+    char seen[2] = "";
+    bool real = strcmp(namespaces->procfs, "/proc") == 0; /* a made-up one has links of its own */
+    if (real && process >= 0 && (readlinkat(process, "root", seen, sizeof(seen)) != 1 || seen[0] != '/'))
+        return PL_VANISHED;
     if (root < 0 || fstatat(process, "ns/mnt", &ns, 0) < 0 || ns.st_ino != mnt_ns) {
         forget(namespaces, e); /* it left; the next sweep names another one, if there is any */
         return PL_VANISHED;

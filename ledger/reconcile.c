@@ -21,8 +21,10 @@
 #include <stdlib.h>
 
 #define DEFAULT_PATH_TTL_NS (INT64_C(86400) * PL_NS_PER_S)
-#define ROWS 256u  /* of one step */
-#define LOOKS 512u /* of one hurried step, some half millisecond */
+#define ROWS 256u            /* of one step */
+#define LOOKS 512u           /* of one hurried step, some half millisecond */
+#define HURRY_NS PL_NS_PER_S /* between two hurried rounds, and they take a tenth of the time at most */
+#define HURRY_SHARE 10
 #define TICK_NS (10 * PL_NS_PER_S)
 #define TICK_LOOKS 2000u /* of one tick: 10,000 paths are looked at within a minute, for 0.03 % of a core */
 #define ROUND_NS (60 * PL_NS_PER_S)
@@ -35,6 +37,8 @@ struct pl_reconcile {
     bool first;       /* they are those that the start found */
     size_t left;      /* entries of the round that are still to be looked at: those below */
     bool hurried;     /* the round makes no pauses */
+    int64_t began_ns; /* boottime at which the hurried round began; 0: it has not yet */
+    int64_t rest_ns;  /* boottime before which no other one begins */
     bool again;       /* another hurried round is due when this one is over */
     int64_t round_ns; /* boottime at which it began */
     int64_t tick_ns;  /* boottime of the next part of it */
@@ -114,7 +118,9 @@ void pl_reconcile_lost(pl_reconcile *r, int64_t since_ns, const char *reason)
 static void take_row(pl_reconcile *r, const pl_live_version *row)
 {
     bool added = false;
-    pl_tracked *one = pl_is_ignored(r->options.ignore, row->path)
+    /* A namespace's number of another boot may be that of any other now. */
+    bool unknown = !row->same_boot && row->mnt_ns && row->mnt_ns != r->options.mnt_ns;
+    pl_tracked *one = unknown || pl_is_ignored(r->options.ignore, row->path)
                           ? NULL
                           : pl_revisit_admit(r->options.revisit, row->path, row->mnt_ns, row->container, &added);
 
@@ -199,6 +205,11 @@ static void visit_some(pl_reconcile *r, size_t most)
     }
     if (r->left > 0)
         return;
+    if (r->hurried) {
+        int64_t end = now_ns(r), took = end - r->began_ns;
+        r->rest_ns = end + (took > HURRY_NS / HURRY_SHARE ? took * HURRY_SHARE : HURRY_NS);
+        r->began_ns = 0;
+    }
     if (r->again) {
         r->again = false;
         r->left = pl_tracked_count(r->options.set);
@@ -218,6 +229,10 @@ int64_t pl_reconcile_step(pl_reconcile *r)
         return now;
     }
     if (r->hurried) {
+        if (r->began_ns == 0 && now < r->rest_ns)
+            return r->rest_ns; /* somebody mounts all day long */
+        if (r->began_ns == 0)
+            r->began_ns = now;
         visit_some(r, LOOKS);
         return r->hurried ? now : r->tick_ns;
     }

@@ -18,6 +18,7 @@ typedef struct pl_reconcile_options {
     pl_writer *writer; /* NULL: nothing is recorded */
     const pl_clock *clock;
     const pl_log *log;
+    uint64_t mnt_ns;           /* our own */
     int64_t path_ttl_ns;       /* 0: one day */
     const char *const *ignore; /* paths that are not taken up again, NULL-ended; not owned; NULL: none */
 } pl_reconcile_options;

@@ -18,8 +18,10 @@
 #include <errno.h>
 #include <string.h>
 
-#define FORK_WORTH_NS PL_NS_PER_S                  /* a process that never executed is recorded if it lived longer */
-#define COUNTERS_NS (INT64_C(200) * PL_NS_PER_MS)  /* as often as a batch is committed */
+#define FORK_WORTH_NS PL_NS_PER_S                 /* a process that never executed is recorded if it lived longer */
+#define COUNTERS_NS (INT64_C(200) * PL_NS_PER_MS) /* as often as a batch is committed */
+#define SUSPEND_NS (INT64_C(60) * PL_NS_PER_S)    /* between two sweeps: we did not run */
+#define HOLD_NS (INT64_C(600) * PL_NS_PER_S)
 #define SEEN_FLUSH_NS (INT64_C(300) * PL_NS_PER_S) /* last_seen reaches the disk lazily */
 
 struct pl_recorder {
@@ -31,8 +33,9 @@ struct pl_recorder {
     pl_pending *pending;
     uint64_t executions, lost;
     int64_t seen_flushed_ns;
-    pl_run_counters written; /* what runs has */
-    int64_t counted_ns;      /* boottime of the last look at them */
+    int64_t swept_ns, hold_ns; /* boottime of the last sweep, and until when no row expires */
+    pl_run_counters written;   /* what runs has */
+    int64_t counted_ns;        /* boottime of the last look at them */
 };
 
 static int64_t wall_of_boottime(const pl_recorder *recorder, int64_t boottime_ns)
@@ -605,7 +608,12 @@ void pl_recorder_sweep(pl_recorder *recorder)
     if (sweep.now_ns - recorder->seen_flushed_ns >= SEEN_FLUSH_NS)
         pl_recorder_flush(recorder);
     pl_recorder_count(recorder);
-    (void)pl_writer_retain(recorder->options.writer, pl_clock_realtime_ns(recorder->options.clock));
+    /* After a suspend all paths look unseen: first those that are there are looked at. */
+    if (recorder->swept_ns && sweep.now_ns - recorder->swept_ns > SUSPEND_NS)
+        recorder->hold_ns = sweep.now_ns + HOLD_NS;
+    recorder->swept_ns = sweep.now_ns;
+    if (sweep.now_ns >= recorder->hold_ns)
+        (void)pl_writer_retain(recorder->options.writer, pl_clock_realtime_ns(recorder->options.clock));
 }
 
 int pl_recorder_new(const pl_recorder_options *options, pl_recorder **out)

@@ -148,7 +148,7 @@ static bool find_hot(pl_resolve *resolve, const pl_identity *identity, const pl_
     pthread_mutex_lock(&resolve->cache_lock);
     *path_known = path && pl_file_cache_prove(resolve->cache, path, place->mnt_ns, identity, now, out);
     found = *path_known || pl_file_cache_find(resolve->cache, identity, now, out);
-    if (found && !pl_mounts_same(resolve->mounts, &out->identity, false, identity)) {
+    if (found && !pl_mounts_same(resolve->mounts, &out->identity, identity)) {
         (void)pl_file_cache_drop(resolve->cache, &out->identity); /* of a file system that was unmounted */
         found = *path_known = false;
     }
@@ -171,7 +171,7 @@ bool pl_resolve_key(pl_resolve *resolve, const pl_kernel_key *key, pl_identity *
     bool found = pl_file_cache_find_key(resolve->cache, key, now, &file);
     pl_identity seen = file.identity;
     seen.mount_id = key->mount_id;
-    found = found && pl_mounts_same(resolve->mounts, &file.identity, false, &seen);
+    found = found && pl_mounts_same(resolve->mounts, &file.identity, &seen);
     pthread_mutex_unlock(&resolve->cache_lock);
     if (found)
         *out = seen;
@@ -202,8 +202,7 @@ bool pl_resolve_prove(pl_resolve *resolve, const pl_identity *identity, const ch
 
     pthread_mutex_lock(&resolve->cache_lock);
     bool proven = pl_file_cache_prove(resolve->cache, path, mnt_ns, identity, now, &file) &&
-                  pl_mounts_same(resolve->mounts, &file.identity, false, identity) &&
-                  has_algorithms(resolve, &file.digests);
+                  pl_mounts_same(resolve->mounts, &file.identity, identity) && has_algorithms(resolve, &file.digests);
     pthread_mutex_unlock(&resolve->cache_lock);
     if (!proven)
         return false;
@@ -242,8 +241,7 @@ static int find_in_ledger(pl_resolve *resolve, const pl_identity *identity, pl_k
     if (r != 0)
         return r < 0 ? PL_PENDING : r; /* an unreadable ledger costs a re-read, never an answer */
     pthread_mutex_lock(&resolve->cache_lock);
-    bool ours = resolve->options.mnt_ns && out->mnt_ns == resolve->options.mnt_ns;
-    bool same_file_system = !out->same_boot || pl_mounts_same(resolve->mounts, &out->identity, ours, identity);
+    bool same_file_system = !out->same_boot || pl_mounts_same(resolve->mounts, &out->identity, identity);
     pthread_mutex_unlock(&resolve->cache_lock);
     if (!same_file_system)
         out->same_boot = false; /* what it had before it was mounted again is as good as another boot's */

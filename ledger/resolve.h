@@ -39,7 +39,6 @@ typedef struct pl_resolve_options {
     const pl_clock *clock;
     const pl_log *log;
     char boot_id[PL_BOOT_ID_SIZE];
-    uint64_t mnt_ns;            /* our own mount namespace; 0: not known */
     int64_t path_ttl_ns;        /* 0: one day */
     uint32_t algorithms;        /* sha256 is added */
     pl_assurance min_assurance; /* least that is cached; NONE means PROBED */

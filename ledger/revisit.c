@@ -135,7 +135,8 @@ static void make_room(pl_revisit *r)
         r->random ^= r->random >> 7;
         r->random ^= r->random << 17;
         pl_tracked *one = pl_tracked_at(r->options.set, (size_t)((r->random >> 32) % count));
-        if (!one->reading && !one->waiting && !one->in_folder && (!oldest || one->seen_ns < oldest->seen_ns))
+        if (!one->reading && !one->waiting && (!one->in_folder || !one->present) &&
+            (!oldest || one->seen_ns < oldest->seen_ns))
             oldest = one;
     }
     if (!oldest)
@@ -413,6 +414,8 @@ static bool as_remembered(const pl_tracked *one, const pl_identity *now)
         was.dev_major = now->dev_major;
         was.dev_minor = now->dev_minor;
     }
+    if (now->btime_ns == 0) /* a look may not be told what a read is told */
+        was.btime_ns = 0;
     return pl_identity_equal(&was, now);
 }
 
@@ -458,7 +461,7 @@ void pl_revisit_look(pl_revisit *r, pl_tracked *one)
         look_by_worker(r, one, &root_fd);
     } else if (is_absence(error) || (!error && !S_ISREG(now.mode))) {
         absent(r, one);
-    } else if (error || (now.btime_ns == 0 && one->identity.btime_ns != 0)) {
+    } else if (error || (now.btime_ns == 0 && one->identity.btime_ns != 0 && !pl_identity_is_local(fd))) {
         settle(r, one); /* not to be looked at, or only by asking a server */
     } else if (!one->identity.inode && one->in_folder && !(now.mode & 0111)) {
         absent(r, one); /* a new file of a watched folder that is no program, or not yet */

@@ -45,7 +45,6 @@ struct pl_tracker {
     int64_t listen_ns; /* boottime from which on events are read again */
     int64_t heard_ns;  /* boottime at which all events so far were read */
     int64_t next_ns;   /* boottime of what is due next */
-    bool scanned;      /* the folders were gone through once */
     atomic_bool stop;
     pthread_mutex_t stats_lock;
     pl_tracker_stats stats; /* guarded by it */
@@ -161,7 +160,8 @@ static void on_event(void *context, const pl_watch_event *event)
     switch (event->what) {
     case PL_WATCH_TOUCHED:
     case PL_WATCH_GONE:
-        pl_revisit_touch_inode(t->revisit, &event->key);
+        if (!pl_baseline_touched(t->baseline, &event->key))
+            pl_revisit_touch_inode(t->revisit, &event->key);
         break;
     case PL_WATCH_ENTRY:
         pl_baseline_entry(t->baseline, &event->key, event->name);
@@ -211,7 +211,8 @@ static void count(pl_tracker *t)
         .dropped = pl_inbox_dropped(t->inbox) + revisit.crowded_out,
         .work_total = revisit.work_total,
         .work_done = revisit.work_done,
-        .settled = pl_reconcile_loaded(t->reconcile) && t->scanned && revisit.work_done == revisit.work_total,
+        .settled = pl_reconcile_loaded(t->reconcile) && pl_baseline_scanned(t->baseline) &&
+                   revisit.work_done == revisit.work_total,
     };
     pthread_mutex_unlock(&t->stats_lock);
 }
@@ -224,14 +225,12 @@ static int64_t earlier(int64_t a, int64_t b)
 /* Work that comes in steps. Returns the boottime of the next one. */
 static int64_t step(pl_tracker *t)
 {
-    int64_t now = now_ns(t), next = pl_reconcile_step(t->reconcile);
+    int64_t next = pl_reconcile_step(t->reconcile);
 
     /* The rows first: what the ledger knows need not be asked of the folders. */
     if (!pl_reconcile_loaded(t->reconcile))
         return next;
-    int64_t folders = pl_baseline_step(t->baseline);
-    t->scanned = t->scanned || folders > now;
-    return earlier(next, folders);
+    return earlier(next, pl_baseline_step(t->baseline));
 }
 
 static int wait_for_work(pl_tracker *t, bool wait)
@@ -322,6 +321,7 @@ static int make_rooms(pl_tracker *t)
                                       .writer = o->writer,
                                       .clock = o->clock,
                                       .log = o->log,
+                                      .mnt_ns = o->mnt_ns,
                                       .path_ttl_ns = o->path_ttl_ns,
                                       .ignore = o->ignore};
     if (r == 0)

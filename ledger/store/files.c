@@ -125,7 +125,7 @@ static int put_version(pl_append *append, enum pl_sql name, int64_t path_id, con
 }
 
 static int close_open(pl_append *append, int64_t path_id, uint64_t mnt_ns, int64_t time_ns, const char *end_reason,
-                      pl_detected_by detected_by)
+                      pl_detected_by detected_by, bool replaced)
 {
     int rc = 0;
     sqlite3_stmt *s = pl_database_statement(append->store, PL_SQL_ST_VERSION_CLOSE, &rc);
@@ -137,6 +137,8 @@ static int close_open(pl_append *append, int64_t path_id, uint64_t mnt_ns, int64
     (void)sqlite3_bind_int64(s, 3, time_ns / PL_NS_PER_S);
     bind_text_or_null(s, 4, end_reason);
     (void)sqlite3_bind_int64(s, 5, detected_by);
+    /* What was read after it had been found to be gone is another one. */
+    (void)sqlite3_bind_int64(s, 6, replaced ? INT64_MAX : time_ns);
     return pl_database_run(append->store, s);
 }
 
@@ -222,7 +224,7 @@ int pl_append_sighting(pl_append *append, const pl_sighting *v)
         if (step == REFRESH)
             return put_version(append, PL_SQL_ST_VERSION_REFRESH, path_id, v, container, content_id, boot);
         rc = close_open(append, path_id, v->mnt_ns, v->time_ns, step == MODIFIED ? "modified" : "replaced",
-                        v->detected_by);
+                        v->detected_by, true);
         if (rc < 0)
             return rc;
     }
@@ -243,7 +245,7 @@ int pl_append_close_version(pl_append *append, const char *path, uint64_t mnt_ns
     int64_t path_id = 0;
     int rc = pl_intern_path(append->interns, path, &path_id);
 
-    return rc < 0 ? rc : close_open(append, path_id, mnt_ns, time_ns, end_reason, detected_by);
+    return rc < 0 ? rc : close_open(append, path_id, mnt_ns, time_ns, end_reason, detected_by, false);
 }
 
 static void read_digest(sqlite3_stmt *s, int column, pl_algorithm algorithm, pl_digest_set *set, size_t *slot)
@@ -276,7 +278,6 @@ static void read_known(sqlite3_stmt *s, const char *boot_id, pl_known_file *out)
         .ctime_ns = sqlite3_column_int64(s, 12),
         .mount_id = (uint64_t)sqlite3_column_int64(s, 26),
     };
-    out->mnt_ns = (uint64_t)sqlite3_column_int64(s, 27);
     out->fs = (pl_file_system){
         .generation = (uint64_t)sqlite3_column_int64(s, 9),
         .magic = (uint64_t)sqlite3_column_int64(s, 13),

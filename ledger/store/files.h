@@ -43,8 +43,7 @@ typedef struct pl_known_file {
     pl_identity identity;
     pl_file_system fs; /* fsid, uuid, generation, tier */
     pl_assurance assurance;
-    bool same_boot;  /* hashed in the boot that was asked with */
-    uint64_t mnt_ns; /* of its path */
+    bool same_boot; /* hashed in the boot that was asked with */
     int64_t hashed_ns, wall_minus_boot_ns;
     pl_digest_set digests;
 } pl_known_file;

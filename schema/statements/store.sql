@@ -128,12 +128,12 @@ UPDATE _version SET last_time = max(last_time, ?3) WHERE path_id = ?1 AND mnt_ns
 
 -- name: st_version_close
 UPDATE _version SET end_time = max(first_time, ?3), end_reason = ?4, detected_by = ?5
-  WHERE path_id = ?1 AND mnt_ns = ?2 AND end_time IS NULL
+  WHERE path_id = ?1 AND mnt_ns = ?2 AND end_time IS NULL AND coalesce(hashed_ns, 0) <= ?6
 
 -- name: st_version_find
 SELECT v.id, v.size, v.mode, v.uid, v.gid, v.nlink, v.dev_major, v.dev_minor, v.inode, v.generation, v.btime_ns,
   v.mtime_ns, v.ctime_ns, v.fs_magic, v.fsid, v.uuid, v.tier, v.fs_flags, v.assurance, v.hashed_ns,
-  v.wall_minus_boot_ns, b.boot_id, d.sha256, d.md5, d.sha1, d.sha512, v.mount_id, v.mnt_ns
+  v.wall_minus_boot_ns, b.boot_id, d.sha256, d.md5, d.sha1, d.sha512, v.mount_id
   FROM _version v JOIN _content d ON d.id = v.content_id LEFT JOIN _boot b ON b.id = v.boot_id
   WHERE v.inode = ?1 AND v.ctime_ns = ?2 AND v.end_time IS NULL AND v.cacheable = 1 AND v.hash_state = 1
   AND v.size = ?3 AND v.mtime_ns = ?4 AND v.btime_ns = ?5 AND v.last_time >= ?6 AND v.content_id <> 0

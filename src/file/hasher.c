@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -339,7 +340,7 @@ static bool finish(worker *w, job *j, const pl_probe_result *result, bool known)
     }
     pthread_mutex_unlock(&h->lock);
     /* Who has the answer may unmount the file system. Only where closing could hang does the answer come first. */
-    if (result->fs.tier != PL_TIER_C || pl_identity_is_local(j->ask.fd))
+    if (result->fs.tier != PL_TIER_C || result->fs.magic == TMPFS_MAGIC)
         close_descriptors(j, joined);
     for (const job *other = joined; other; other = other->next)
         answer(other, result, known);

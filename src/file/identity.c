@@ -110,35 +110,42 @@ int pl_identity_of_pinned(int dir_fd, const char *path, pl_identity *out)
     return 0;
 }
 
-/* Types of file systems that statx does not tell apart from those with a server. */
-static bool is_local_type(const char *type)
+static bool is_one_of(const char *type, const char *const *types)
 {
-    static const char *const types[] = {"squashfs", "erofs",   "ramfs", "ext2",     "ext3",   "vfat",
-                                        "msdos",    "exfat",   "ntfs3", "udf",      "cramfs", "iso9660",
-                                        "bcachefs", "nilfs2",  "jfs",   "minix",    "hfs",    "ufs",
-                                        "romfs",    "hfsplus", "zfs",   "reiserfs", "ubifs"};
-
-    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
-        if (strcmp(type, types[i]) == 0)
+    for (; *types; types++)
+        if (strncmp(type, *types, strlen(*types)) == 0)
             return true;
     return false;
 }
 
-/* "36 35 98:0 / /mnt rw,noatime shared:1 - ext3 /dev/root rw": the word behind the dash of the line of that mount. */
+/*
+ * "36 35 98:0 / /mnt rw,noatime shared:1 - ext3 /dev/root rw": the word behind the dash of the line of that mount. An
+ * overlay is as local as its layers, and asks for names in the lower ones at each walk; they cannot be seen from here, so
+ * it is believed where nothing with a server is mounted at all.
+ */
 static bool is_local_mount(uint64_t mount)
 {
+    static const char *const local[] = {"btrfs",   "tmpfs",   "ramfs", "squashfs", "erofs", "ext",
+                                        "xfs",     "vfat",    "msdos", "exfat",    "ntfs3", "udf",
+                                        "cramfs",  "iso9660", "f2fs",  "bcachefs", "jfs",   "nilfs2",
+                                        "hfsplus", "zfs",     "minix", "reiserfs", "ubifs", NULL};
+    static const char *const asking[] = {"fuse.", "fuseblk", "nfs",      "9p",  "ceph",
+                                         "cifs",  "smb3",    "virtiofs", "afs", NULL};
     pl_auto_fclose FILE *file = fopen("/proc/self/mountinfo", "re");
     pl_auto_free char *line = NULL;
     size_t size = 0;
-    char type[32];
+    char type[32], found[32] = "";
+    bool servers = false;
 
     while (file && getline(&line, &size, file) > 0) {
-        if (strtoull(line, NULL, 10) != mount)
-            continue;
         const char *dash = strstr(line, " - ");
-        return dash && sscanf(dash, " - %31s", type) == 1 && is_local_type(type);
+        if (!dash || sscanf(dash, " - %31s", type) != 1)
+            continue;
+        servers = servers || strcmp(type, "fuse") == 0 || is_one_of(type, asking);
+        if (strtoull(line, NULL, 10) == mount)
+            memcpy(found, type, sizeof(found));
     }
-    return false;
+    return strcmp(found, "overlay") == 0 ? !servers : is_one_of(found, local);
 }
 
 bool pl_identity_is_local(int fd)
@@ -147,8 +154,9 @@ bool pl_identity_is_local(int fd)
 
     if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_MNT_ID, &s) != 0)
         return false;
-    /* Those that know of immutable files are local; of the others the table of mounts knows the type. */
-    return (s.stx_attributes_mask & STATX_ATTR_IMMUTABLE) ||
+    /* On a device of its own, and it knows of immutable files: a disk's, and no FUSE that has one. Of the others the table
+     * of mounts knows the type. */
+    return ((s.stx_attributes_mask & STATX_ATTR_IMMUTABLE) && s.stx_dev_major != 0) ||
            ((s.stx_mask & STATX_MNT_ID) && is_local_mount(s.stx_mnt_id));
 }
 

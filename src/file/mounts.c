@@ -32,7 +32,6 @@ struct key {
 struct entry {
     struct key key;
     uint64_t file_system;
-    bool visible; /* in our mount namespace: one that cannot be found any more is gone */
     UT_hash_handle hh;
 };
 
@@ -89,36 +88,42 @@ static struct entry *find(const pl_mounts *mounts, const struct key *key)
     return e;
 }
 
-/* NULL: out of memory. is_there: the mount exists, so it shares the file system of any other that does. */
-static struct entry *learn(pl_mounts *mounts, const struct key *key, bool is_there)
+/* The number of the file system that exists now on this device, by any mount that can be asked about; 0: none can. Mounts
+ * that are gone are forgotten on the way: who refers to one is compared anew, at the price of a read. */
+static uint64_t file_system_of(pl_mounts *mounts, const struct key *key)
 {
-    uint64_t file_system = 0;
+    for (struct entry *e = mounts->entries, *next; e; e = next) {
+        next = e->hh.next;
+        if (e->key.dev_major != key->dev_major || e->key.dev_minor != key->dev_minor)
+            continue;
+        if (exists(e->key.mount))
+            return e->file_system;
+        HASH_DEL(mounts->entries, e);
+        free(e);
+    }
+    return 0;
+}
 
-    for (const struct entry *e = mounts->entries; e && is_there && !file_system; e = e->hh.next)
-        if (e->key.dev_major == key->dev_major && e->key.dev_minor == key->dev_minor && exists(e->key.mount))
-            file_system = e->file_system;
+/* 0: out of memory. is_there: the mount exists, so it shares the file system of any other that does. */
+static uint64_t learn(pl_mounts *mounts, const struct key *key, bool is_there)
+{
+    struct entry *e = find(mounts, key);
+
+    if (e)
+        return e->file_system;
+    uint64_t file_system = is_there ? file_system_of(mounts, key) : 0;
     if (HASH_COUNT(mounts->entries) >= LIMIT)
         clear(mounts);
-    struct entry *e = calloc(1, sizeof(*e));
+    e = calloc(1, sizeof(*e));
     if (!e)
-        return NULL;
+        return 0;
     e->key = *key;
     e->file_system = file_system ? file_system : ++mounts->next;
     HASH_ADD(hh, mounts->entries, key, sizeof(e->key), e);
     if (e->hh.tbl)
-        return e;
+        return e->file_system;
     free(e);
-    return NULL;
-}
-
-/* The mount of what was seen just now. NULL: out of memory. */
-static const struct entry *learn_now(pl_mounts *mounts, const struct key *key)
-{
-    struct entry *e = find(mounts, key);
-
-    if (!e && (e = learn(mounts, key, true)))
-        e->visible = exists(key->mount);
-    return e;
+    return 0;
 }
 
 static struct key key_of(const pl_identity *identity)
@@ -131,25 +136,17 @@ void pl_mounts_note(pl_mounts *mounts, const pl_identity *identity)
     const struct key key = key_of(identity);
 
     if (key.mount)
-        (void)learn_now(mounts, &key);
+        (void)learn(mounts, &key, true);
 }
 
-bool pl_mounts_same(pl_mounts *mounts, const pl_identity *then, bool ours, const pl_identity *now)
+bool pl_mounts_same(pl_mounts *mounts, const pl_identity *then, const pl_identity *now)
 {
     const struct key was = key_of(then), is = key_of(now);
 
     if (was.mount == is.mount || was.mount == 0 || is.mount == 0)
         return true;
-    struct entry *a = find(mounts, &was);
-    if (!a && !ours)
-        return true;
     /* The older one first: learned now, it finds the other only if it is still there itself. */
-    if (!a && (a = learn(mounts, &was, exists(was.mount))))
-        a->visible = true;
-    if (!a)
-        return false;
-    const bool visible = a->visible;
-    const uint64_t file_system = a->file_system;
-    const struct entry *b = learn_now(mounts, &is);
-    return b && (!visible || !b->visible || b->file_system == file_system);
+    const uint64_t a = learn(mounts, &was, exists(was.mount)), b = learn(mounts, &is, true);
+
+    return a && a == b;
 }

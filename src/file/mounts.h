@@ -17,12 +17,11 @@ typedef struct pl_mounts pl_mounts;
 
 int pl_mounts_new(pl_mounts **out);
 pl_mounts *pl_mounts_free(pl_mounts *mounts);
-/* identity was seen just now: from here on it is known whether its mount can be asked about. */
+/* identity was seen just now: its mount stands for the file system of every other that exists now on its device. */
 void pl_mounts_note(pl_mounts *mounts, const pl_identity *identity);
-/* then: an identity of this boot; now: one of just now, on the same device. ours: then was seen in our own mount
- * namespace, so that its mount is gone if it cannot be found; else what was not noted cannot be told. False: they may be
- * of two file systems, so that equal numbers prove nothing. True also where nobody can tell: before Linux 6.8, and of
- * mounts in other namespaces. */
-bool pl_mounts_same(pl_mounts *mounts, const pl_identity *then, bool ours, const pl_identity *now);
+/* then: an identity of this boot; now: one of just now, on the same device. False: they may be of two file systems, so
+ * that equal numbers prove nothing; also where nobody can tell, because then was seen through a mount of another namespace
+ * that is not the one of now. True where the kernel does not number mounts. */
+bool pl_mounts_same(pl_mounts *mounts, const pl_identity *then, const pl_identity *now);
 
 #endif

@@ -34,6 +34,12 @@
 #define DESCRIPTORS_OWN 32       /* of the daemon itself and for reading one process */
 #define PINS_MAX 4096
 
+#define MAX_FILE_SIZE (UINT64_C(4) << 30) /* a sparse file of terabytes costs its maker nothing, and a worker days */
+#define TRACKER_END_S 10
+#define DAY_NS (INT64_C(86400) * PL_NS_PER_S)
+/* That a path was seen reaches the ledger minutes later, after a suspend at the next look at all paths: until then its
+ * row is not ended. It is not served either: that is judged when it is read. */
+#define EXPIRY_SLACK_NS (INT64_C(1200) * PL_NS_PER_S)
 #define PROGRESS_NS (INT64_C(200) * PL_NS_PER_MS)
 
 enum { POLL_SOURCE, POLL_HASHES, POLL_SIGNAL, POLL_SWEEP, POLL_RETRY, POLL_CLOCK, POLL_PROGRESS, POLL_COUNT };
@@ -103,17 +109,19 @@ static int open_descriptors(pl_daemon *d)
 static int open_ledger(pl_daemon *d)
 {
     pl_store_options recording = {.mode = PL_STORE_RECORDER, .log = d->log};
+    int64_t path_ttl_ns = d->options->path_ttl_ns ? d->options->path_ttl_ns : DAY_NS;
     /* A miss of the hot cache reads a handful of pages, which the kernel has. */
     pl_store_options reading = {.mode = PL_STORE_READ, .cache_kib = 256, .log = d->log};
     pl_writer_options writer = {.retain_ns = d->options->retain_ns,
                                 .max_db_size = d->options->max_db_size,
-                                .path_ttl_ns = d->options->path_ttl_ns};
+                                .path_ttl_ns = path_ttl_ns + EXPIRY_SLACK_NS};
     pl_resolve_options resolve = {
         .log = d->log,
         .path_ttl_ns = d->options->path_ttl_ns,
         .algorithms = d->options->algorithms,
         .event_path = true,
         .reuse_across_reboot = d->options->reuse_across_reboot,
+        .max_file_size = MAX_FILE_SIZE,
         .queue_limit = d->pins,
         .retry_limit = d->pins / 8,
     };
@@ -132,7 +140,6 @@ static int open_ledger(pl_daemon *d)
         return r;
     resolve.writer = d->writer;
     memcpy(resolve.boot_id, d->boot_id, sizeof(resolve.boot_id));
-    resolve.mnt_ns = d->mnt_ns;
     r = pl_resolve_new(&resolve, &d->resolve);
     if (r < 0)
         (void)pl_store_close(resolve.reader);
@@ -201,9 +208,18 @@ static void stop_tracking(pl_daemon *d)
 {
     if (!d->is_tracking)
         return;
+    struct timespec until = {0};
     pl_tracker_stop(d->tracker);
-    (void)pthread_join(d->tracking, NULL);
-    d->is_tracking = false;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += TRACKER_END_S;
+    if (pthread_timedjoin_np(d->tracking, NULL, &until) == 0) {
+        d->is_tracking = false;
+        return;
+    }
+    /* It hangs in a file system that answers nobody. All that is to be committed does not need it; its memory is left to
+     * the end of the process. */
+    pl_log_write(d->log, PL_LOG_WARNING, "the tracker does not answer and is left behind");
+    (void)pthread_detach(d->tracking);
 }
 
 static void source_options(pl_daemon *d, pl_source_options *out)
@@ -552,6 +568,10 @@ pl_daemon *pl_daemon_free(pl_daemon *d)
     }
     if (d->run_open && d->stopped)
         (void)pl_writer_run_end(d->writer, pl_clock_realtime_ns(pl_clock_system()));
+    if (d->is_tracking) {
+        (void)pl_writer_flush(d->writer);
+        return NULL; /* a thread that hangs may still look at all that is here */
+    }
     (void)pl_resolve_free(d->resolve); /* its last answers go to the recorder */
     if (d->recorder)
         pl_recorder_dispatch(d->recorder);

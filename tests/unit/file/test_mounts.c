@@ -97,8 +97,8 @@ static void test_one_mount_is_one_file_system(void **state)
     need_mounts(f);
     mount_tmpfs(f->a);
     pl_identity then = look(f->a), now = look(f->a);
-    assert_true(pl_mounts_same(f->mounts, &then, false, &now));
-    assert_true(pl_mounts_same(f->mounts, &then, true, &now));
+    assert_true(pl_mounts_same(f->mounts, &then, &now));
+    assert_true(pl_mounts_same(f->mounts, &then, &now));
 }
 
 static void test_mounted_again_it_is_another_one(void **state)
@@ -112,8 +112,8 @@ static void test_mounted_again_it_is_another_one(void **state)
     assert_return_code(umount(f->a), errno);
     mount_tmpfs(f->a);
     pl_identity now = on_device_of(look(f->a), &then);
-    assert_false(pl_mounts_same(f->mounts, &then, false, &now));
-    assert_false(pl_mounts_same(f->mounts, &then, false, &now)); /* and stays so */
+    assert_false(pl_mounts_same(f->mounts, &then, &now));
+    assert_false(pl_mounts_same(f->mounts, &then, &now)); /* and stays so */
 }
 
 static void test_a_row_of_our_own_namespace_ends_with_its_mount(void **state)
@@ -126,20 +126,32 @@ static void test_a_row_of_our_own_namespace_ends_with_its_mount(void **state)
     assert_return_code(umount(f->a), errno);
     mount_tmpfs(f->a);
     pl_identity now = on_device_of(look(f->a), &then);
-    assert_false(pl_mounts_same(f->mounts, &then, true, &now)); /* never noted: it is asked about */
+    assert_false(pl_mounts_same(f->mounts, &then, &now)); /* never noted: it is asked about */
 }
 
-static void test_what_another_namespace_mounted_cannot_be_told(void **state)
+static void test_what_another_namespace_mounted_is_not_believed(void **state)
 {
     fixture *f = *state;
-    pl_identity now;
 
     need_mounts(f);
     mount_tmpfs(f->a);
-    now = look(f->a);
-    pl_identity then = now;
-    then.mount_id += 1000000;
-    assert_true(pl_mounts_same(f->mounts, &then, false, &now));
+    pl_identity now = look(f->a), then = now;
+    then.mount_id += 1000000; /* nobody here can ask about it */
+    assert_false(pl_mounts_same(f->mounts, &then, &now));
+    pl_mounts_note(f->mounts, &then); /* but seen just now, beside ours, it is ours */
+    assert_true(pl_mounts_same(f->mounts, &then, &then));
+}
+
+static void test_seen_beside_ours_it_is_the_same(void **state)
+{
+    fixture *f = *state;
+
+    need_mounts(f);
+    mount_tmpfs(f->a);
+    pl_identity ours = look(f->a), theirs = ours;
+    theirs.mount_id += 1000000;
+    pl_mounts_note(f->mounts, &ours);
+    assert_true(pl_mounts_same(f->mounts, &ours, &theirs));
 }
 
 static void test_a_bind_mount_shares_it_while_the_first_is_there(void **state)
@@ -153,13 +165,13 @@ static void test_a_bind_mount_shares_it_while_the_first_is_there(void **state)
     assert_return_code(mount(f->a, f->b, NULL, MS_BIND, NULL), errno);
     pl_identity now = look(f->b);
     assert_int_not_equal(then.mount_id, now.mount_id);
-    assert_true(pl_mounts_same(f->mounts, &then, false, &now));
+    assert_true(pl_mounts_same(f->mounts, &then, &now));
     assert_return_code(umount(f->a), errno);
-    assert_true(pl_mounts_same(f->mounts, &then, false, &now)); /* it was seen to be there beside it */
+    assert_true(pl_mounts_same(f->mounts, &then, &now)); /* it was seen to be there beside it */
     pl_identity other = now;
     assert_return_code(mount(f->b, f->a, NULL, MS_BIND, NULL), errno);
     other = look(f->a);
-    assert_true(pl_mounts_same(f->mounts, &then, false, &other)); /* by way of the second */
+    assert_true(pl_mounts_same(f->mounts, &then, &other)); /* by way of the second */
 }
 
 static void test_a_kernel_that_numbers_no_mounts_is_believed(void **state)
@@ -168,10 +180,10 @@ static void test_a_kernel_that_numbers_no_mounts_is_believed(void **state)
     pl_identity then = look(f->a), now = then;
 
     then.mount_id = 0;
-    assert_true(pl_mounts_same(f->mounts, &then, true, &now));
+    assert_true(pl_mounts_same(f->mounts, &then, &now));
     then.mount_id = 7;
     now.mount_id = 0;
-    assert_true(pl_mounts_same(f->mounts, &then, true, &now));
+    assert_true(pl_mounts_same(f->mounts, &then, &now));
 }
 
 static void test_no_memory_is_no_proof(void **state)
@@ -188,7 +200,7 @@ static void test_no_memory_is_no_proof(void **state)
         bool same = false;
         int r = pl_mounts_new(&mounts);
         if (r == 0)
-            same = pl_mounts_same(mounts, &then, true, &now);
+            same = pl_mounts_same(mounts, &then, &now);
         bool fired = pl_fault_fired();
         pl_fault_disarm();
         (void)pl_mounts_free(mounts);
@@ -213,7 +225,7 @@ static void test_thousands_of_mounts_are_bounded(void **state)
         made_up.dev_minor = (uint32_t)i; /* each on a device of its own: nothing to compare it with */
         pl_mounts_note(f->mounts, &made_up);
     }
-    assert_true(pl_mounts_same(f->mounts, &now, true, &now));
+    assert_true(pl_mounts_same(f->mounts, &now, &now));
 }
 
 int main(void)
@@ -223,7 +235,8 @@ int main(void)
         CASE(test_one_mount_is_one_file_system),
         CASE(test_mounted_again_it_is_another_one),
         CASE(test_a_row_of_our_own_namespace_ends_with_its_mount),
-        CASE(test_what_another_namespace_mounted_cannot_be_told),
+        CASE(test_what_another_namespace_mounted_is_not_believed),
+        CASE(test_seen_beside_ours_it_is_the_same),
         CASE(test_a_bind_mount_shares_it_while_the_first_is_there),
         CASE(test_a_kernel_that_numbers_no_mounts_is_believed),
         CASE(test_no_memory_is_no_proof),

@@ -308,6 +308,11 @@ static void test_what_a_living_process_runs_is_seen_and_other_paths_rotate(void 
     assert_true(is_hot(f, once)); /* this look-up by identity alone is no sighting of its path */
     pl_fake_clock_advance(&f->clock, 2 * 3600 * S);
     sweep(f);
+    check_sql(f, "select count(*) from hash", "3\n"); /* as after a suspend: nothing expires before all was looked at */
+    for (int i = 0; i < 13; i++) {
+        pl_fake_clock_advance(&f->clock, 50 * S);
+        sweep(f);
+    }
     sweep(f); /* the ledger follows: last_seen first, then what expired */
     assert_true(is_hot(f, f->hello));
     assert_true(is_hot(f, script));
