@@ -38,6 +38,7 @@
 #define TICK_NS (20 * PL_NS_PER_MS)
 #define RING_DEFAULT (8u << 20)
 #define MEMFD "memfd:"
+#define INITIAL_PIDS 0xEFFFFFFCu /* PROC_PID_INIT_INO of the kernel's include/linux/proc_ns.h */
 
 typedef struct bpf_source {
     pl_source base;
@@ -484,11 +485,28 @@ static int watch_descriptors(bpf_source *source)
     return !all ? pl_error_errno(PL_ERR_SYSTEM, errno, "source bpf: epoll") : 0;
 }
 
+/* The kernel's records speak of pids of the initial namespace, and of paths from the root of the mount namespace: of
+ * those that /proc shows here, too? */
+static int check_point_of_view(void)
+{
+    struct stat pids, root, first;
+
+    if (stat("/proc/self/ns/pid", &pids) == 0 && pids.st_ino != INITIAL_PIDS)
+        return pl_error_set(PL_ERR_UNSUPPORTED, "source bpf: not in the initial pid namespace");
+    if (stat("/", &root) == 0 && stat("/proc/1/root", &first) == 0 &&
+        (root.st_ino != first.st_ino || root.st_dev != first.st_dev))
+        return pl_error_set(PL_ERR_UNSUPPORTED, "source bpf: in a chroot, or another mount namespace than process 1");
+    return 0;
+}
+
 static int bpf_open(const pl_source_options *options, pl_source **out)
 {
-    bpf_source *source = calloc(1, sizeof(*source));
+    int view = check_point_of_view();
+    bpf_source *source = view < 0 ? NULL : calloc(1, sizeof(*source));
     long hertz = sysconf(_SC_CLK_TCK);
 
+    if (view < 0)
+        return view;
     if (!source)
         return pl_error_nomem();
     source->base.class = &pl_source_bpf;
