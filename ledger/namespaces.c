@@ -87,6 +87,15 @@ void pl_namespaces_living(pl_namespaces *namespaces, uint64_t mnt_ns, pid_t pid)
         free(e);
 }
 
+/* The same folder as our own root: we are in that chroot, too. */
+static bool is_as_ours(int root)
+{
+    struct stat ours, theirs;
+
+    return stat("/", &ours) == 0 && fstat(root, &theirs) == 0 && ours.st_ino == theirs.st_ino &&
+           ours.st_dev == theirs.st_dev;
+}
+
 int pl_namespaces_open(pl_namespaces *namespaces, uint64_t mnt_ns, int *root_fd)
 {
     entry *e = NULL;
@@ -106,7 +115,8 @@ int pl_namespaces_open(pl_namespaces *namespaces, uint64_t mnt_ns, int *root_fd)
     /* A chroot is not the root of its namespace: the same path means another file there. */
     char seen[2] = "";
     bool real = strcmp(namespaces->procfs, "/proc") == 0; /* a made-up one has links of its own */
-    if (real && process >= 0 && (readlinkat(process, "root", seen, sizeof(seen)) != 1 || seen[0] != '/'))
+    if (real && root >= 0 && (readlinkat(process, "root", seen, sizeof(seen)) != 1 || seen[0] != '/') &&
+        !is_as_ours(root))
         return PL_VANISHED;
     if (root < 0 || fstatat(process, "ns/mnt", &ns, 0) < 0 || ns.st_ino != mnt_ns) {
         forget(namespaces, e); /* it left; the next sweep names another one, if there is any */

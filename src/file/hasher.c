@@ -329,23 +329,29 @@ static bool finish(worker *w, job *j, const pl_probe_result *result, bool known)
 {
     static const pl_probe_result proven = {.uncached = PL_CACHEABLE};
     pl_hasher *h = w->hasher;
+    /* Who has the answer may unmount the file system. Only where closing could hang does the answer come first. */
+    bool close_first = result->fs.tier != PL_TIER_C || result->fs.magic == TMPFS_MAGIC;
 
     pthread_mutex_lock(&h->lock);
-    j->answered = true; /* nobody joins from here on */
-    job *joined = take_joined(h, j, known ? &proven : result);
     if (!known) {
         h->stats.files_hashed += result->outcome == PL_OK;
         h->stats.failures += result->outcome != PL_OK;
         h->stats.bytes_hashed += result->bytes_read;
     }
     pthread_mutex_unlock(&h->lock);
-    /* Who has the answer may unmount the file system. Only where closing could hang does the answer come first. */
-    if (result->fs.tier != PL_TIER_C || result->fs.magic == TMPFS_MAGIC)
+    if (close_first)
+        close_descriptors(j, NULL);
+    if (j->ask.done)
+        j->ask.done(j->ask.context, result, known);
+    /* Only now: who comes while the answer is being remembered joins, and does not read again. */
+    pthread_mutex_lock(&h->lock);
+    j->answered = true;
+    job *joined = take_joined(h, j, known ? &proven : result);
+    pthread_mutex_unlock(&h->lock);
+    if (close_first)
         close_descriptors(j, joined);
     for (const job *other = joined; other; other = other->next)
         answer(other, result, known);
-    if (j->ask.done)
-        j->ask.done(j->ask.context, result, known);
     int fd = pl_steal_fd(&j->ask.fd), root_fd = pl_steal_fd(&j->ask.root_fd);
     enter_call(w, j);
     close_all(joined);

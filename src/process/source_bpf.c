@@ -490,11 +490,16 @@ static int watch_descriptors(bpf_source *source)
 static int check_point_of_view(void)
 {
     struct stat pids, root, first;
+    struct statx here;
 
     if (stat("/proc/self/ns/pid", &pids) == 0 && pids.st_ino != INITIAL_PIDS)
         return pl_error_set(PL_ERR_UNSUPPORTED, "source bpf: not in the initial pid namespace");
-    if (stat("/", &root) == 0 && stat("/proc/1/root", &first) == 0 &&
-        (root.st_ino != first.st_ino || root.st_dev != first.st_dev))
+    bool foreign = stat("/", &root) == 0 && stat("/proc/1/root", &first) == 0 &&
+                   (root.st_ino != first.st_ino || root.st_dev != first.st_dev);
+    /* Process 1 may not be looked at everywhere: a chroot is seldom a mount of its own. */
+    if (foreign ||
+        (statx(AT_FDCWD, "/", 0, STATX_TYPE, &here) == 0 && (here.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) &&
+         !(here.stx_attributes & STATX_ATTR_MOUNT_ROOT)))
         return pl_error_set(PL_ERR_UNSUPPORTED, "source bpf: in a chroot, or another mount namespace than process 1");
     return 0;
 }
