@@ -36,7 +36,7 @@ check_remedies
 # It finds what procledgerd --probe finds.
 "$PROCLEDGER_BIN/procledgerd" --probe >"$work/probe" 2>&1
 while read -r _ name answer _; do
-  state=missing
+  state='(missing|optional)'
   [[ $answer == yes:* ]] && state=ok
   grep -qE "^source\|$name\|$state\|" "$work/findings" || fail "--probe says $name $answer: $(cat "$work/findings")"
 done < <(grep '^source ' "$work/probe")

@@ -144,10 +144,11 @@ static void test_death_by_signal(void **state)
 static void test_failed_exec_is_no_exec(void **state)
 {
     fixture *f = *state;
+
+    open_or_skip(f);
     char *broken = pl_temp_path(f->dir, "broken");
 
     pl_temp_write(broken, "\177ELF but not really", 18, 0755);
-    open_or_skip(f);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
@@ -242,10 +243,11 @@ static void test_a_script_comes_with_its_own_bytes(void **state)
 {
     static const char text[] = "#!/bin/sh\nrm -- \"$0\"\n";
     fixture *f = *state;
+
+    open_or_skip(f);
     char *script = pl_temp_path(f->dir, "script"), got[64] = "";
 
     pl_temp_write(script, text, strlen(text), 0755);
-    open_or_skip(f);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
@@ -264,10 +266,11 @@ static void test_a_script_comes_with_its_own_bytes(void **state)
 static void test_a_memfd_is_named_and_flagged(void **state)
 {
     fixture *f = *state;
+
+    open_or_skip(f);
     char *copy = pl_temp_path(f->dir, "copy");
 
     live_copy("/bin/sh", copy, 0755);
-    open_or_skip(f);
     int from = open(copy, O_RDONLY | O_CLOEXEC), to = memfd_create("hidden", MFD_CLOEXEC);
     assert_true(from >= 0 && to >= 0);
     struct stat st;
@@ -367,13 +370,14 @@ static void test_a_thread_that_executes_is_its_process(void **state)
 static void test_long_arguments_are_cut_and_say_so(void **state)
 {
     fixture *f = *state;
+
+    open_or_skip(f);
     size_t length = 100000;
     char *longest = malloc(length + 1);
 
     assert_non_null(longest);
     memset(longest, 'a', length);
     longest[length] = '\0';
-    open_or_skip(f);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
