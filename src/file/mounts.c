@@ -104,14 +104,15 @@ static uint64_t file_system_of(pl_mounts *mounts, const struct key *key)
     return 0;
 }
 
-/* 0: out of memory. is_there: the mount exists, so it shares the file system of any other that does. */
-static uint64_t learn(pl_mounts *mounts, const struct key *key, bool is_there)
+/* 0: out of memory. A mount that exists, because it was seen just now or says so, shares the file system of any other
+ * that does. One that is known is not asked again: this is on the path of every hit. */
+static uint64_t learn(pl_mounts *mounts, const struct key *key, bool was_seen)
 {
     struct entry *e = find(mounts, key);
 
     if (e)
         return e->file_system;
-    uint64_t file_system = is_there ? file_system_of(mounts, key) : 0;
+    uint64_t file_system = was_seen || exists(key->mount) ? file_system_of(mounts, key) : 0;
     if (HASH_COUNT(mounts->entries) >= LIMIT)
         clear(mounts);
     e = calloc(1, sizeof(*e));
@@ -146,7 +147,7 @@ bool pl_mounts_same(pl_mounts *mounts, const pl_identity *then, const pl_identit
     if (was.mount == is.mount || was.mount == 0 || is.mount == 0)
         return true;
     /* The older one first: learned now, it finds the other only if it is still there itself. */
-    const uint64_t a = learn(mounts, &was, exists(was.mount)), b = learn(mounts, &is, true);
+    const uint64_t a = learn(mounts, &was, false), b = learn(mounts, &is, true);
 
     return a && a == b;
 }

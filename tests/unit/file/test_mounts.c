@@ -7,12 +7,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -114,6 +119,51 @@ static void test_mounted_again_it_is_another_one(void **state)
     pl_identity now = on_device_of(look(f->a), &then);
     assert_false(pl_mounts_same(f->mounts, &then, &now));
     assert_false(pl_mounts_same(f->mounts, &then, &now)); /* and stays so */
+}
+
+/* From here on statmount(2) is the end of the caller. */
+static void forbid_statmount(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 457, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        _exit(9);
+}
+
+/* How a child ends that may not ask the kernel: minus the signal, or whether it is the same file system. */
+static int end_of_asking(pl_mounts *mounts, const pl_identity *then, const pl_identity *now)
+{
+    int status;
+    pid_t child = fork();
+
+    assert_return_code(child, errno);
+    if (child == 0) {
+        forbid_statmount();
+        _exit(pl_mounts_same(mounts, then, now) ? 1 : 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void test_what_is_known_is_not_asked_about_again(void **state)
+{
+    fixture *f = *state;
+
+    need_mounts(f);
+    mount_tmpfs(f->a);
+    assert_return_code(mount(f->a, f->b, NULL, MS_BIND, NULL), errno);
+    pl_identity then = look(f->a), now = look(f->b);
+    assert_int_equal(end_of_asking(f->mounts, &then, &now), -SIGSYS);
+    assert_true(pl_mounts_same(f->mounts, &then, &now));
+    assert_int_equal(end_of_asking(f->mounts, &then, &now), 1);
+    assert_return_code(umount(f->a), errno); /* b keeps the file system */
+    assert_int_equal(end_of_asking(f->mounts, &then, &now), 1);
 }
 
 static void test_a_row_of_our_own_namespace_ends_with_its_mount(void **state)
@@ -234,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_one_mount_is_one_file_system),
         CASE(test_mounted_again_it_is_another_one),
+        CASE(test_what_is_known_is_not_asked_about_again),
         CASE(test_a_row_of_our_own_namespace_ends_with_its_mount),
         CASE(test_what_another_namespace_mounted_is_not_believed),
         CASE(test_seen_beside_ours_it_is_the_same),
