@@ -13,12 +13,12 @@
 #include "ledger/ignore.h"
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
+#include "src/base/fd.h"
 #include "src/file/probe.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,19 +87,6 @@ void pl_baseline_scan(pl_baseline *b)
     b->at = 0;
 }
 
-/* The name that the kernel has for what is open; NULL: none. */
-static char *name_of(int fd)
-{
-    char link[64], name[PATH_MAX];
-
-    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, name, sizeof(name) - 1);
-    if (n <= 0 || name[0] != '/')
-        return NULL;
-    name[n] = '\0';
-    return strdup(name);
-}
-
 static void admit(pl_baseline *b, const char *path, pl_detected_by why, int64_t due_ns)
 {
     bool added = false;
@@ -130,7 +117,8 @@ static void consider(pl_baseline *b, const char *path, pl_detected_by why)
     pl_auto_close int fd = pl_pin_walk(AT_FDCWD, path, 0, 0);
     if (fd < 0 || pl_identity_of_pinned(fd, "", &identity) != 0 || !S_ISREG(identity.mode) || !(identity.mode & 0111))
         return;
-    pl_auto_free char *name = name_of(fd);
+    pl_auto_free char *name = NULL;
+    (void)pl_fd_name(fd, &name);
     if (name)
         admit(b, name, why, pl_clock_boottime_ns(b->options.clock));
 }
@@ -213,8 +201,10 @@ static DIR *open_folder(pl_baseline *b)
     folder *f = &b->folders[b->at];
     pl_identity identity = {0};
     pl_auto_close int pinned = pl_pin_walk(AT_FDCWD, f->asked, O_DIRECTORY, 0);
-    pl_auto_free char *path = pinned < 0 ? NULL : name_of(pinned);
+    pl_auto_free char *path = NULL;
 
+    if (pinned >= 0)
+        (void)pl_fd_name(pinned, &path);
     /* Whatever it is that asks a server: it might never answer, and all tracking would wait for it. */
     bool waits = pinned < 0 ? errno == EAGAIN || errno == EXDEV : !pl_identity_is_local(pinned);
     pl_auto_close int fd = path && !waits ? openat(pinned, ".", O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC) : -1;

@@ -10,6 +10,7 @@
 
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
+#include "src/base/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -95,20 +96,16 @@ static int outcome_of_errno(int error)
  * adds " (deleted)", which may be the name of another file. */
 static char *name_of_fd(int fd)
 {
-    char link[64];
-    char name[PATH_MAX];
+    pl_auto_free char *name = NULL;
     pl_identity opened, named;
 
-    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, name, sizeof(name) - 1);
-    if (n <= 0 || name[0] != '/')
-        return NULL;
-    name[n] = '\0';
-    if ((size_t)n > strlen(DELETED) && strcmp(name + n - strlen(DELETED), DELETED) == 0 &&
+    (void)pl_fd_name(fd, &name);
+    size_t n = name ? strlen(name) : 0;
+    if (n > strlen(DELETED) && strcmp(name + n - strlen(DELETED), DELETED) == 0 &&
         (pl_identity_of_fd(fd, &opened) != 0 || pl_identity_of_path(AT_FDCWD, name, false, &named) != 0 ||
          !pl_identity_equal(&opened, &named)))
         return NULL;
-    return strdup(name);
+    return pl_steal(&name);
 }
 
 /* The sweep of a handle that has no event loop: done by whoever comes by when it is due. */

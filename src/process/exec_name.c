@@ -24,6 +24,7 @@
 
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
+#include "src/base/fd.h"
 #include "src/file/identity.h"
 #include "src/file/probe.h"
 #include "src/process/procfs.h"
@@ -130,17 +131,11 @@ static int open_named(int dir_fd, const pl_image *image)
 /* The name under which the kernel knows an open file. *out NULL: none. */
 static int path_of(int fd, const pl_identity *identity, char **out)
 {
-    char link[32], text[PATH_MAX + 1];
+    int r = pl_fd_name(fd, out);
 
-    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, text, sizeof(text) - 1);
-    if (n <= 0 || text[0] != '/')
-        return 0;
-    text[n] = '\0';
-    if (identity->nlink == 0)
-        (void)pl_procfs_strip_deleted(text, identity);
-    *out = strdup(text);
-    return *out ? 0 : pl_error_nomem();
+    if (r == 0 && *out && identity->nlink == 0)
+        (void)pl_procfs_strip_deleted(*out, identity);
+    return r;
 }
 
 int pl_exec_name_find_script(int dir_fd, bool pin, pl_image *image)

@@ -28,6 +28,7 @@
 
 #include "src/base/cleanup.h"
 #include "src/base/error.h"
+#include "src/base/fd.h"
 #include "src/file/identity.h"
 #include "src/process/container.h"
 #include "src/process/exec_record.h"
@@ -173,18 +174,6 @@ static void take_key(const struct pl_record_inode *inode, pl_kernel_key *out)
 
 /* ---- the executed file ---- */
 
-static char *name_of(int fd)
-{
-    char link[64], name[PATH_MAX];
-
-    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, name, sizeof(name) - 1);
-    if (n <= 0 || name[0] != '/')
-        return NULL;
-    name[n] = '\0';
-    return strdup(name);
-}
-
 /* The inode behind /proc/PID/exe, if it is the one of key: of a memfd, or of a file system that is not marked. */
 static int open_through_proc(const bpf_source *source, pid_t pid, const pl_kernel_key *key, pl_identity *identity,
                              int *error)
@@ -215,7 +204,7 @@ static void pin_script(bpf_source *source, const struct pl_record_exec *r, const
     pl_auto_close int fd = pl_pinner_claim_script(source->pinner, r->head.pid, key, &image->script_identity);
     if (fd < 0)
         return;
-    image->script_path = name_of(fd);
+    (void)pl_fd_name(fd, &image->script_path);
     if (image->script_path)
         image->script_fd = pl_steal_fd(&fd);
 }
@@ -232,7 +221,7 @@ static void pin_image(bpf_source *source, const struct pl_record_exec *r, const 
     if (source->pinner && image->exe_fd < 0)
         pl_pinner_mark_root(source->pinner, pid);
     if (!image->exe && image->has_identity)
-        image->exe = name_of(image->exe_fd);
+        (void)pl_fd_name(image->exe_fd, &image->exe);
 }
 
 static void identify(bpf_source *source, const struct pl_record_exec *r, pl_image *image)

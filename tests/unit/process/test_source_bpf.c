@@ -19,59 +19,15 @@
 #include "src/file/identity.h"
 #include "tests/support/fault.h"
 #include "tests/unit/process/live.h"
+#include "tests/unit/process/live_source.h"
 #include "tests/unit/process/recorded.h"
 
-typedef struct fixture {
-    char *dir;
-    recorded recorded;
-    pl_source_options options;
-    pl_source *source;
-} fixture;
-
-static int set_up(void **state)
+static int set_up_keeping(void **state)
 {
-    fixture *f = test_calloc(1, sizeof(*f));
-
-    f->dir = pl_temp_dir_new();
-    f->options = (pl_source_options){.procfs = {.root = "/proc", .pin = true},
-                                     .clock = pl_clock_system(),
-                                     .event = recorded_event,
-                                     .context = &f->recorded};
-    f->recorded.keep_descriptors = true;
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
+    (void)set_up(state);
     fixture *f = *state;
-
-    recorded_clear(&f->recorded);
-    if (f->source)
-        assert_null(f->source->class->close(f->source));
-    pl_temp_dir_free(f->dir);
-    test_free(f);
+    f->recorded.keep_descriptors = true;
     return 0;
-}
-
-static void open_or_skip(fixture *f)
-{
-    int rc = pl_source_bpf.open(&f->options, &f->source);
-
-    if (rc == PL_ERR_UNSUPPORTED || rc == PL_ERR_PERMISSION) {
-        print_message("%s\n", pl_error_message());
-        skip();
-    }
-    assert_int_equal(rc, 0);
-}
-
-static const pl_event *wait_for(fixture *f, pl_event_kind kind, pid_t pid, size_t i)
-{
-    const pl_event *event;
-
-    while (!(event = recorded_find(&f->recorded, kind, pid, i)))
-        assert_int_equal(recorded_turn(f->source), 0);
-    return event;
 }
 
 static void test_fork_exec_exit(void **state)
@@ -81,7 +37,7 @@ static void test_fork_exec_exit(void **state)
     pl_image seen = PL_IMAGE_NULL;
     pl_identity identity;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     int64_t before = pl_clock_boottime_ns(f->options.clock);
     live child = live_start("/bin/sh", argv, NULL, NULL);
     assert_int_equal(pl_procfs_read_image(&f->options.procfs, child.pid, &seen), 0);
@@ -132,7 +88,7 @@ static void test_death_by_signal(void **state)
 {
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     live child = live_shell("/bin/sh");
     assert_int_equal(kill(child.pid, SIGKILL), 0);
     (void)live_end(&child);
@@ -145,7 +101,7 @@ static void test_failed_exec_is_no_exec(void **state)
 {
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     char *broken = pl_temp_path(f->dir, "broken");
 
     pl_temp_write(broken, "\177ELF but not really", 18, 0755);
@@ -170,7 +126,7 @@ static void test_what_is_gone_at_once_can_still_be_read(void **state)
     fixture *f = *state;
     pid_t pids[COUNT];
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     for (int i = 0; i < COUNT; i++) {
         char name[16], text[64];
         (void)snprintf(name, sizeof(name), "s%d", i);
@@ -225,7 +181,7 @@ static void test_what_is_known_needs_no_descriptor(void **state)
     the_known = (knowing){.f = f};
     assert_int_equal(pl_identity_of_path(AT_FDCWD, "/bin/true", true, &the_known.identity), 0);
     f->options.known = known;
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
@@ -244,7 +200,7 @@ static void test_a_script_comes_with_its_own_bytes(void **state)
     static const char text[] = "#!/bin/sh\nrm -- \"$0\"\n";
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     char *script = pl_temp_path(f->dir, "script"), got[64] = "";
 
     pl_temp_write(script, text, strlen(text), 0755);
@@ -267,7 +223,7 @@ static void test_a_memfd_is_named_and_flagged(void **state)
 {
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     char *copy = pl_temp_path(f->dir, "copy");
 
     live_copy("/bin/sh", copy, 0755);
@@ -317,7 +273,7 @@ static void test_a_leader_that_ends_first_does_not_end_the_process(void **state)
     fixture *f = *state;
     int hold[2], status;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     assert_return_code(pipe2(hold, O_CLOEXEC), errno);
     pid_t pid = fork();
     assert_true(pid >= 0);
@@ -351,7 +307,7 @@ static void test_a_thread_that_executes_is_its_process(void **state)
 {
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
@@ -371,7 +327,7 @@ static void test_long_arguments_are_cut_and_say_so(void **state)
 {
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     size_t length = 100000;
     char *longest = malloc(length + 1);
 
@@ -396,7 +352,7 @@ static void test_no_arguments_at_all(void **state)
 {
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
@@ -419,7 +375,7 @@ static void test_a_full_ring_is_counted(void **state)
     size_t told = 0, lost = 0;
 
     f->options.receive_buffer = 4096;
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     for (int i = 0; i < COUNT; i++) {
         pids[i] = fork();
         assert_true(pids[i] >= 0);
@@ -444,7 +400,7 @@ static void test_it_sleeps_when_nothing_happens(void **state)
     fixture *f = *state;
 
     f->options.procfs.pin = false; /* so that executed files of others do not wake it either */
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     live child = live_shell("/bin/sh");
     (void)wait_for(f, PL_EVENT_EXEC, child.pid, 0); /* woken by the record alone: nothing was ticking */
     (void)live_end(&child);
@@ -456,7 +412,7 @@ static void test_failures_to_open_leave_nothing(void **state)
     static const pl_fault_kind kinds[] = {PL_FAULT_ALLOC, PL_FAULT_OPEN};
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     assert_null(f->source->class->close(f->source));
     f->source = NULL;
     size_t before = live_count_fds();
@@ -481,7 +437,7 @@ static void test_no_memory_for_an_image_is_an_event_all_the_same(void **state)
 {
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_bpf);
     for (unsigned n = 1; n < 12; n++) {
         pid_t pid = fork();
         assert_true(pid >= 0);
@@ -499,7 +455,7 @@ static void test_no_memory_for_an_image_is_an_event_all_the_same(void **state)
 
 int main(void)
 {
-#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up_keeping, tear_down)
     const struct CMUnitTest tests[] = {
         CASE(test_fork_exec_exit),
         CASE(test_death_by_signal),

@@ -20,59 +20,8 @@
 #include "src/base/error.h"
 #include "tests/support/fault.h"
 #include "tests/unit/process/live.h"
+#include "tests/unit/process/live_source.h"
 #include "tests/unit/process/recorded.h"
-
-typedef struct fixture {
-    char *dir;
-    recorded recorded;
-    pl_source_options options;
-    pl_source *source;
-} fixture;
-
-static int set_up(void **state)
-{
-    fixture *f = test_calloc(1, sizeof(*f));
-
-    f->dir = pl_temp_dir_new();
-    f->options = (pl_source_options){.procfs = {.root = "/proc", .pin = true},
-                                     .clock = pl_clock_system(),
-                                     .event = recorded_event,
-                                     .context = &f->recorded};
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    fixture *f = *state;
-
-    recorded_clear(&f->recorded);
-    if (f->source)
-        assert_null(f->source->class->close(f->source));
-    pl_temp_dir_free(f->dir);
-    test_free(f);
-    return 0;
-}
-
-static void open_or_skip(fixture *f)
-{
-    int rc = pl_source_netlink.open(&f->options, &f->source);
-
-    if (rc == PL_ERR_UNSUPPORTED || rc == PL_ERR_PERMISSION) {
-        print_message("%s\n", pl_error_message());
-        skip();
-    }
-    assert_int_equal(rc, 0);
-}
-
-static const pl_event *wait_for(fixture *f, pl_event_kind kind, pid_t pid, size_t i)
-{
-    const pl_event *event;
-
-    while (!(event = recorded_find(&f->recorded, kind, pid, i)))
-        assert_int_equal(recorded_turn(f->source), 0);
-    return event;
-}
 
 static size_t index_of(const fixture *f, const pl_event *event)
 {
@@ -84,7 +33,7 @@ static void test_fork_exec_exit(void **state)
     fixture *f = *state;
     char *argv[] = {(char *)"sh", (char *)"-c", (char *)"read x; exit 3", NULL};
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_netlink);
     int64_t before = pl_clock_boottime_ns(f->options.clock);
     live child = live_start("/bin/sh", argv, NULL, NULL);
     (void)wait_for(f, PL_EVENT_EXEC, child.pid, 0);
@@ -114,7 +63,7 @@ static void test_death_by_signal(void **state)
 {
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_netlink);
     live child = live_shell("/bin/sh");
     assert_int_equal(kill(child.pid, SIGKILL), 0);
     (void)live_end(&child);
@@ -127,7 +76,7 @@ static void test_failed_exec_is_no_exec(void **state)
 {
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_netlink);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
@@ -144,7 +93,7 @@ static void test_exec_of_a_process_that_is_gone(void **state)
 {
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_netlink);
     live child = live_shell("/bin/sh");
     (void)live_end(&child); /* reaped before anything is read */
     const pl_event *event = wait_for(f, PL_EVENT_EXEC, child.pid, 0);
@@ -165,7 +114,7 @@ static void test_later_image_is_not_given_to_the_earlier_exec(void **state)
     int out[2];
     char line;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_netlink);
     live_copy("/bin/sh", second, 0755);
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
     int saved = dup(1);
@@ -196,7 +145,7 @@ static void test_threads_are_not_told(void **state)
 {
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_netlink);
     for (int i = 0; i < 8; i++) {
         pthread_t thread;
         assert_int_equal(pthread_create(&thread, NULL, nothing, NULL), 0);
@@ -218,7 +167,7 @@ static void test_overrun_is_a_loss(void **state)
     fixture *f = *state;
 
     f->options.receive_buffer = 4096;
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_netlink);
     int64_t opened = pl_clock_boottime_ns(f->options.clock);
     for (int i = 0; i < 100; i++) {
         pid_t pid = fork();
@@ -244,7 +193,7 @@ static void test_dispatch_is_bounded_and_ordered(void **state)
 {
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_netlink);
     for (int i = 0; i < 600; i++) {
         pid_t pid = fork();
         assert_true(pid >= 0);
@@ -273,7 +222,7 @@ static void test_only_the_kernel_is_believed(void **state)
         struct proc_event event;
     } __attribute__((packed)) forged = {.header.nlmsg_len = sizeof(forged), .header.nlmsg_type = NLMSG_DONE};
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_netlink);
     assert_int_equal(getsockname(f->source->class->fd(f->source), (struct sockaddr *)&to, &size), 0);
     to.nl_groups = 0;
     forged.message.id.idx = CN_IDX_PROC;
@@ -303,7 +252,7 @@ static void test_failure_to_read_is_not_vanishing(void **state)
     const pl_fault_kind kinds[] = {PL_FAULT_ALLOC, PL_FAULT_OPEN};
     const int errnums[] = {ENOMEM, EMFILE};
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_netlink);
     for (size_t k = 0; k < 2; k++) {
         live child = live_shell("/bin/sh");
         struct pollfd due = {.fd = f->source->class->fd(f->source), .events = POLLIN};
@@ -334,7 +283,7 @@ static void test_dead_socket_is_a_failure(void **state)
 {
     fixture *f = *state;
 
-    open_or_skip(f);
+    open_or_skip(f, &pl_source_netlink);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     int fd = f->source->class->fd(f->source);
     assert_int_equal(dup3(null, fd, O_CLOEXEC), fd);
